@@ -22,11 +22,11 @@ class Collector:
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        told = self.bodies
+        members = self.bodies
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
-                told.append(self.rfile.read(int(self.headers["content-length"])))
+                members.append(self.rfile.read(int(self.headers["content-length"])))
                 self.send_response(200)
                 self.end_headers()
 

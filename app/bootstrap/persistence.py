@@ -49,7 +49,7 @@ def is_replicated(settings: Settings) -> bool:
 async def open_persistence(settings: Settings) -> AsyncIterator[Persistence]:
     """Open the adapters. Raises InvalidSettings, Unavailable."""
     if is_replicated(settings):
-        async with _shared(settings) as shared:
+        async with _open_postgres(settings) as shared:
             yield shared
         return
     store = await SqlJobStore.open(_sqlite_url(settings))
@@ -61,7 +61,7 @@ async def open_persistence(settings: Settings) -> AsyncIterator[Persistence]:
 
 
 @asynccontextmanager
-async def _shared(settings: Settings) -> AsyncIterator[Persistence]:
+async def _open_postgres(settings: Settings) -> AsyncIterator[Persistence]:
     try:
         from app.jobs.queue.pgqueuer import PgQueuerJobQueue, Replica
         from app.jobs.store.heartbeat import PostgresHeartbeat
@@ -79,12 +79,12 @@ async def _shared(settings: Settings) -> AsyncIterator[Persistence]:
     assert settings.database_url is not None
     url, replica, place = settings.database_url.get_secret_value(), uuid4(), _identity(settings.data_dir)
     seconds = settings.replica_timeout.total_seconds()
-    with _own_dir(settings.data_dir / "replicas") as own:
+    with _lock_own_dir(settings.data_dir / "replicas") as own:
         home, shared = f"{place}/{own.name}", _storage(settings)
         store = await SqlJobStore.open(url, ReplicaIdentity(home, place, str(replica), shared))
         try:
-            fellow = Replica(replica, place, home, _FileVisibility(store), seconds, shared)
-            async with PgQueuerJobQueue.open(url, fellow, settings.max_running_jobs) as queue:
+            this_replica = Replica(replica, place, home, _FileVisibility(store), seconds, shared)
+            async with PgQueuerJobQueue.open(url, this_replica, settings.max_running_jobs) as queue:
                 ledger = JobTracker(store, PostgresNotifications(url, str(replica)), age=SqlServiceAge(store))
                 fellows = PostgresHeartbeat(store, str(replica), seconds)
                 yield Persistence(store, ledger, queue, own, fellows, PostgresTagLeases(store))
@@ -134,7 +134,7 @@ def _storage(settings: Settings) -> str:
 
 
 @contextmanager
-def _own_dir(parent: Path) -> Iterator[Path]:
+def _lock_own_dir(parent: Path) -> Iterator[Path]:
     """Lock and yield the first directory of this host without an owner; the same after a restart."""
     for number in count(1):
         own = parent / f"{socket.gethostname()}-{number}"

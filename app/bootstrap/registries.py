@@ -33,7 +33,7 @@ from app.registry.wrappers.redact import RedactingRegistry
 from app.registry.wrappers.retry import RetryingRegistry
 from app.registry.wrappers.verify import VerifyingRegistry
 
-Gates = dict[tuple[str, int | None], RequestThrottle]
+Throttles = dict[tuple[str, int | None], RequestThrottle]
 """By host and port: registries on one host share its limits."""
 
 
@@ -41,7 +41,7 @@ Gates = dict[tuple[str, int | None], RequestThrottle]
 class _RegistryResources:
     """Resources shared by all registries of one process."""
 
-    throttles: Gates
+    throttles: Throttles
     profiles: CapabilityFile
     unproven_dir: Path
 
@@ -65,7 +65,7 @@ async def configured_registries(settings: Settings) -> AsyncIterator[Mapping[str
         return
     async with AsyncExitStack() as stack:
         opened = {}
-        throttles: Gates = {}
+        throttles: Throttles = {}
         profiles = CapabilityFile(settings.data_dir / "profiles.json")
         for name, each in settings.registries.items():
             opened[name] = await _remote(
@@ -86,11 +86,11 @@ def embedded_layout(settings: Settings) -> LayoutRegistry:
 
 def _embedded(settings: Settings, layout: LayoutRegistry) -> ActiveRegistry:
     host = "127.0.0.1" if settings.host in ("0.0.0.0", "::") else settings.host  # noqa: S104 - compared, not bound
-    shown = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
-    destination = Destination(DEFAULT_REGISTRY, shown)
+    address = f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    destination = Destination(DEFAULT_REGISTRY, address)
     configured = ConfiguredRegistry(
         DEFAULT_REGISTRY,
-        f"{settings.scheme}://{shown}",
+        f"{settings.scheme}://{address}",
         destination,
         layout,
         under_way=layout.push_under_way,
@@ -100,7 +100,7 @@ def _embedded(settings: Settings, layout: LayoutRegistry) -> ActiveRegistry:
     async def check() -> RegistryReport:
         await layout.repositories()
         return RegistryReport(
-            f"{settings.scheme}://{shown}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True
+            f"{settings.scheme}://{address}", api="registry/2.0", software=f"tarmac/{__version__}", referrers=True
         )
 
     async def check_push(repository: str) -> PushRight:
@@ -116,16 +116,16 @@ async def _remote(
     http_settings = replace(_http_settings(url, settings), profiles=shared.profiles, unproven_dir=shared.unproven_dir)
     throttle = shared.throttles.setdefault((url.host, url.port), RequestThrottle(http_settings.limits))
     registry = await stack.enter_async_context(HttpRegistry(http_settings, throttle=throttle))
-    discreet = RedactingRegistry(registry, registry.secrets)
-    proved = VerifyingRegistry(RetryingRegistry(discreet, is_answering=registry.is_answering), settings.verify)
+    redacting = RedactingRegistry(registry, registry.secrets)
+    verified = VerifyingRegistry(RetryingRegistry(redacting, is_answering=registry.is_answering), settings.verify)
     staging = f"{url.path}/{settings.staging_repository}".strip("/") if settings.staging_repository else ""
-    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), proved, staging)
+    configured = ConfiguredRegistry(name, str(url), Destination(name, url.name, url.path), verified, staging)
 
     async def check_push(repository: str) -> PushRight:
         place = "/".join(filter(None, (url.path, repository)))
-        return await discreet.redacted(lambda: registry.find_push_right(place))
+        return await redacting.redacted(lambda: registry.find_push_right(place))
 
-    return ActiveRegistry(configured, lambda: discreet.redacted(registry.check), check_push)
+    return ActiveRegistry(configured, lambda: redacting.redacted(registry.check), check_push)
 
 
 def _http_settings(url: RegistryUrl, settings: RegistrySettings) -> HttpRegistrySettings:

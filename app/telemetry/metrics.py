@@ -68,7 +68,7 @@ class Metrics:
         self._disk = {
             name: Gauge(f"tarmac_{name}_bytes", words, registry=self._registry) for name, words in _DISK.items()
         }
-        self._unread = 0
+        self._owed_bytes = 0
         self._seconds = Histogram(
             "tarmac_job_seconds",
             "Seconds from the start of a job to its end",
@@ -86,10 +86,10 @@ class Metrics:
 
     def count_sent(self, size: int) -> None:
         """Count `size` more bytes. Negative: these bytes were not read after all; later bytes make up for them."""
-        self._unread -= size
-        if self._unread < 0:
-            self._sent.inc(-self._unread)
-            self._unread = 0
+        self._owed_bytes -= size
+        if self._owed_bytes < 0:
+            self._sent.inc(-self._owed_bytes)
+            self._owed_bytes = 0
 
     def count_deleted_audit(self, entries: int) -> None:
         self._deleted_audit.inc(entries)

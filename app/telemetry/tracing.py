@@ -22,9 +22,9 @@ from app.jobs import Job, JobState
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
-MOST_WAITING = 2048  # spans that wait for the collector; more are dropped
+MAX_PENDING_SPANS = 2048  # spans that wait for the collector; more are dropped
 EXPORT_SECONDS = 5.0  # for one request to the collector, and so for a stop
-MOST_IMAGES = 1000  # events in one span
+MAX_IMAGE_EVENTS = 1000  # events in one span
 
 
 class JobTracer:
@@ -59,13 +59,13 @@ class JobTracer:
         provider = TracerProvider(
             resource=Resource.create({"service.name": "tarmac", "service.version": __version__}),
             id_generator=ids,
-            span_limits=SpanLimits(max_events=MOST_IMAGES),
+            span_limits=SpanLimits(max_events=MAX_IMAGE_EVENTS),
             shutdown_on_exit=False,
         )
         session = Session()
         session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))  # no cookie is kept
         exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS, session=session)
-        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MOST_WAITING))
+        provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MAX_PENDING_SPANS))
         return cls(provider, ids)
 
     def record_job(self, job: Job) -> None:
@@ -73,7 +73,7 @@ class JobTracer:
         from opentelemetry.trace import Status, StatusCode, set_span_in_context
 
         self._ids.job = int(job.id, 16)
-        whole = self._tracer.start_span("tarmac.job", start_time=_ns(job.created_at), attributes=_told(job))
+        whole = self._tracer.start_span("tarmac.job", start_time=_ns(job.created_at), attributes=_attributes(job))
         if job.state is JobState.FAILED:
             whole.set_status(Status(StatusCode.ERROR, job.problem.code if job.problem else None))
         within = set_span_in_context(whole)
@@ -82,7 +82,7 @@ class JobTracer:
             received.end(_ns(job.accepted_at))
         if job.started_at is not None:
             pushed = self._tracer.start_span("tarmac.push", within, start_time=_ns(job.started_at))
-            _tell_images(pushed, job)
+            _add_image_events(pushed, job)
             pushed.end(_ns(job.finished_at))
         whole.end(_ns(job.finished_at))
 
@@ -90,8 +90,8 @@ class JobTracer:
         self._provider.shutdown()
 
 
-def _told(job: Job) -> dict[str, Any]:
-    told = {
+def _attributes(job: Job) -> dict[str, Any]:
+    members = {
         "tarmac.job.id": job.id,
         "tarmac.job.state": job.state.value,
         "tarmac.job.attempt": job.attempt,
@@ -104,10 +104,10 @@ def _told(job: Job) -> dict[str, Any]:
         "tarmac.blobs_reused": job.progress.blobs_reused,
         "tarmac.images": len(job.images),
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in members.items() if value is not None}
 
 
-def _tell_images(span: Span, job: Job) -> None:
+def _add_image_events(span: Span, job: Job) -> None:
     for image in job.images:
         span.add_event(
             f"image {image.state.value}",
