@@ -16,6 +16,8 @@ from sqlalchemy import event, func, select, text
 from app.errors import RegistryDenied, Unavailable
 from app.jobs import Job, JobImage, JobState, JobTracker
 from app.jobs.store import JobQuery, images
+from app.jobs.store.engine import make_engine
+from app.jobs.store.migrate import upgrade
 from app.jobs.store.sql import IMAGES, SqlJobStore
 from app.oci import Digest
 from app.push import ImageState
@@ -188,11 +190,9 @@ async def test_jobs_of_before_are_read_and_their_images_counted(url: str) -> Non
         stored_by_0_1(f"{number:032}", states[: number % (len(states) + 1)], images_done=number)
         for number in range(120)
     ]
-    before = await SqlJobStore.open(url)
-    async with before.transaction() as connection:
-        await connection.execute(text("DROP TABLE job_images"))
-        await connection.execute(text("ALTER TABLE jobs DROP COLUMN inspection"))
-        await connection.execute(text("UPDATE alembic_version SET version_num = '0006'"))
+    engine = make_engine(url)
+    async with engine.begin() as connection:
+        await connection.run_sync(upgrade, "0006")
         for document in documents:
             row = {"id": document["id"], "document": json.dumps(document), "at": NOON.isoformat()}
             await connection.execute(
@@ -202,7 +202,7 @@ async def test_jobs_of_before_are_read_and_their_images_counted(url: str) -> Non
                 ),
                 row,
             )
-    await before.close()
+    await engine.dispose()
     store = await SqlJobStore.open(url)
     try:
         for document in documents:

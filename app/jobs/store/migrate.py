@@ -26,10 +26,11 @@ def migrate(connection: Connection) -> None:
     has_version = connection.dialect.has_table(connection, _VERSION.name)
     if has_version and connection.scalars(select(_VERSION.c.version_num)).all() == [newest()]:
         return  # the usual case; loading Alembic takes a tenth of the service's start
-    _upgrade(connection)
+    upgrade(connection)
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Upgrade the tables to `revision`. Raises Unavailable if a newer release wrote them."""
     from alembic import command
     from alembic.config import Config
     from alembic.migration import MigrationContext
@@ -47,4 +48,4 @@ def _upgrade(connection: Connection) -> None:
             f"the job database was written by a newer release (schema {present!r}); run that release, or set another "
             "database in TARMAC_DATABASE_URL"
         )
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
