@@ -33,7 +33,7 @@ BROAD_EXCEPTS: dict[tuple[str, str], str] = {
     ("app/jobs/runner.py", "*"): "a job that breaks in an unforeseen way is recorded as failed; the runner goes on",
     (
         "app/jobs/queue/pgqueuer.py",
-        "_keep_working",
+        "_run_worker",
     ): "the queue begins anew, for a replica without one would look alive",
     (
         "app/jobs/watch/watcher.py",
