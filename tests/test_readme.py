@@ -17,6 +17,8 @@ from unittest.mock import patch
 
 import pytest
 
+from app import docs
+from app.api.middleware.access_log import MAX_ERROR_LINES
 from app.api.middleware.limits import (
     LEAST_BYTES_PER_SECOND,
     MAX_HEAD_BYTES,
@@ -40,6 +42,7 @@ from app.docs import INDEX, pages
 from app.jobs import JobState
 from app.jobs.audit import MAX_ENTRIES
 from app.jobs.bounds import MAX_NOTICE, MAX_NOTICES
+from app.jobs.deliveries import service as deliveries
 from app.jobs.listing.pages import MAX_PAGE_BYTES
 from app.jobs.model import MAX_IMAGES, MAX_IMAGES_BYTES, ArchiveSource, Job, utc_now
 from app.jobs.request import MAX_LABELS
@@ -280,6 +283,11 @@ def test_limits_are_what_the_code_has() -> None:
         + "an hour"
         * (timedelta(hours=1) == EMPTY_LIFETIME),
         "parts of a concatenation, and pushes of one held archive": f"{MAX_PARTS} each" * (MAX_PARTS == MAX_PUSHES),
+        "files that a delivery lists, and jobs of one retry or delete": f"{deliveries.MAX_LISTED:,} each"
+        * (deliveries.MAX_LISTED == deliveries.MAX_JOBS),
+        "page of `GET /deliveries`": f"{deliveries.MAX_PAGE} deliveries",
+        "a search in the guide": f"{docs.MAX_QUERY_CHARACTERS} characters, {docs.MAX_WORDS} words",
+        "log lines of refused requests": f"{MAX_ERROR_LINES} a second",
         "an upload without a byte": f"{STALL_SECONDS:.0f} seconds",
         f"an upload below {LEAST_BYTES_PER_SECOND >> 10} KiB a second": f"{RATE_SECONDS:.0f} seconds of waiting for it",
         "the head of a request": f"{HEAD_SECONDS:.0f} seconds, {MAX_HEAD_BYTES >> 10} KiB and {MAX_HEADERS} headers; "
