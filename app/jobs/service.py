@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any
 
 from app.errors import Conflict, InvalidRequest, Problem
+from app.jobs.deliveries.each import separate
 from app.jobs.image_page import ImagePage, page_of, parse_image_cursor
 from app.jobs.listing import JobFilters
 from app.jobs.listing.pages import MAX_PAGE, JobPages
@@ -31,6 +32,7 @@ from app.jobs.outage import reset_failed_images, resumed
 from app.jobs.registries import pick_registry
 from app.jobs.request import JobRequest, RetryOptions, check_idempotency_key
 from app.jobs.runtime import JobRuntime
+from app.jobs.sources.continued_files import join_continued
 from app.jobs.sources.paths import AllowedRoots
 from app.jobs.sources.server_archives import nothing_quoted, path_archives, relocate_file
 from app.jobs.sources.split_files import join_parts
@@ -41,7 +43,7 @@ from app.jobs.uploads.streamed_upload import ArchiveUpload, StreamedUpload
 from app.push import ImageState
 from app.push.report.progress import ENDED
 from app.spool import SpooledFile
-from app.threads import plan_in_thread
+from app.threads import hash_in_thread, plan_in_thread
 
 ALL_JOBS = JobFilters()
 UNCHANGED = RetryOptions()
@@ -148,6 +150,12 @@ class JobService:
     def _find(self, patterns: Sequence[str], roots: AllowedRoots) -> tuple[SpooledFile, ...]:
         with nothing_quoted():
             return join_parts(roots.find(patterns), self._workshop.spool.open)
+
+    async def separate_archives(self, patterns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+        """Return the paths of each archive that the patterns match. Raises PathNotAllowed, PathNotFound."""
+        files = await plan_in_thread(self.share, self._find, patterns, self._workshop.roots)
+        joined = await hash_in_thread(join_continued, files, self._workshop.spool.open, self._workshop.limits)
+        return separate(joined)
 
     async def get(self, job_id: str) -> Job:
         """Return the job with as many images as a document shows."""

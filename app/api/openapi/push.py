@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.delivery_documents import DeliveryJobs
 from app.api.problems import status_by_code
 from app.api.requests.options import OPTIONS, REPEATABLE
 from app.api.schemas import JobDocument, problems
@@ -24,6 +25,7 @@ _SCHEMAS: dict[str, dict[str, Any]] = {
     "verify": {"type": "string", "enum": list(Verification)},
     "dry_run": {"type": "boolean", "default": False},
     "wait": {"type": "number", "minimum": 0},
+    "each": {"type": "boolean", "default": False},
     "wait_required": {"type": "boolean", "default": False},
     "delivery": {"type": "string", "pattern": "^[A-Za-z0-9._ -]{1,100}$"},
     "registry": {"type": "string", "default": "default"},
@@ -44,8 +46,8 @@ _NOT_HERE = {"unauthorized", "forbidden", "not_found", "tag_exists", "internal",
 _CODES = [code for code in status_by_code() if code not in _NOT_HERE]
 
 PUSH_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"model": JobDocument, "description": "With `wait`: the job has succeeded."},
-    202: {"model": JobDocument, "description": "The job exists; `Location` says where to watch it."},
+    200: {"model": JobDocument | DeliveryJobs, "description": "With `wait`: the job, or with `each` all, succeeded."},
+    202: {"model": JobDocument | DeliveryJobs, "description": "The job exists; `Location` says where to watch it."},
     **problems(*_CODES, job=True),
 }
 

@@ -43,7 +43,7 @@ def _parameters(*names: str) -> list[dict[str, Any]]:
 
 def _options() -> dict[str, Any]:
     texts = {"oneOf": [_TEXT, {"type": "array", "items": _TEXT}, {"type": "boolean"}, {"type": "object"}]}
-    elsewhere = {"wait", "wait_required", "checksum"}
+    elsewhere = {"wait", "wait_required", "each", "checksum"}
     return {name: texts if name in REPEATABLE else {} for name in OPTIONS if name not in elsewhere}
 
 

@@ -52,12 +52,14 @@ OPTIONS: Mapping[str, str] = {
     "label": "`key=value`, kept with the job, filterable.",
     "delivery": "Name that groups jobs: 1 to 100 letters, digits, `.`, `_`, `-` and spaces; or the id of a delivery of "
     "the caller. A name belongs to its token, and joins the delivery of that name that is open.",
+    "each": "`true`, with `paths`: a job for each archive, all in one delivery. Parts of a split archive and numbered "
+    "files of oc-mirror stay one. The response has the delivery and its jobs.",
     "priority": f"From -{MOST_PRIORITY} to {MOST_PRIORITY}, 0 if left out: of the jobs that wait, those with the "
     "highest run first. Above 0 needs the role `admin` where there are tokens.",
 }
 REPEATABLE = frozenset({"rename", "images", "label"})
 _OURS = frozenset(
-    {"registry", "checksum", "wait", "wait_required", "label", "priority", "delivery"}
+    {"registry", "checksum", "wait", "wait_required", "label", "priority", "delivery", "each"}
 )  # the others are PushOptions
 
 
@@ -130,6 +132,11 @@ class Options:
         if is_required and self._one("wait") is None:
             raise InvalidRequest("option `wait_required` needs `wait`, the seconds to wait for the end of the job")
         return is_required
+
+    @property
+    def each(self) -> bool:
+        """Whether each archive is to be a job. Raises InvalidRequest."""
+        return parse_boolean("each", self._one("each") or "false")
 
     @property
     def delivery(self) -> str | None:

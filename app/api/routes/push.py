@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
+from app.api.each_response import EachArchive, each_response
 from app.api.openapi.push import PUSH_RESPONSES, describe_push
 from app.api.problems import problem_response
 from app.api.requests.body import check_length, check_size, expected_bytes, json_members, stream_body
@@ -36,6 +37,7 @@ class _PushRequest:
         self._request, self._context, self._name = request, context, name
         self.options = Options()
         self.upload: ArchiveUpload | None = None
+        self.each: EachArchive | None = None
         self._stack = AsyncExitStack()
 
     async def run(self) -> Job:
@@ -60,6 +62,10 @@ class _PushRequest:
     async def _take_paths(self, chunks: AsyncIterator[bytes]) -> Job:
         self.options.add_json(await json_members(self._context, chunks, '{"paths": ["/data/in/*.tar"]}'))
         self._check_options()
+        if self.options.each:
+            delivery, jobs = await self._context.deliveries.submit_each(await self._job_request(), self._key())
+            self.each = EachArchive(delivery, jobs)
+            return jobs[0]
         return await self._context.service.submit_paths(await self._job_request(), self._key())
 
     async def _take_raw(self, chunks: AsyncIterator[bytes]) -> Job:
@@ -123,6 +129,8 @@ class _PushRequest:
         """Check the options before the first byte, so that a typo is reported before 10 GB are sent."""
         self.options.job_request(self._context.caller)
         self.options.wait_seconds()
+        if self.options.each and not self.options.paths:
+            raise InvalidRequest("option `each` needs `paths`; send one request per archive, with the same `delivery`")
         _ = self.options.delivery, self.options.wait_required
         known = self._context.registries
         if self.options.registry not in known:
@@ -171,6 +179,8 @@ async def _push(request: Request, context: ApiContext, name: str) -> Response:
             return problem_response(error)
         ended = await context.service.get(push.upload.job.id)
         return problem_response(error, {"Location": f"/jobs/{ended.id}"}, job_response.job_document(ended))
+    if push.each is not None:
+        return await each_response(request, context, push.each, wait, is_required=is_required)
     if wait is None:
         return job_response.accepted_response(job)
     ended = await wait_while_connected(request, context, (job, wait), for_answer=True)

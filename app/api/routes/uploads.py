@@ -139,7 +139,7 @@ async def push_held_archive(upload_id: str, request: Request, context: Context) 
     options = Options()
     options.add_all(request.query_params.multi_items())
     options.add_json_object(await json_members(context, stream_body(request, context), '{"prefix": "mirror"}'))
-    _refuse_elsewhere(options, "wait", "wait_required", "checksum")
+    _refuse_elsewhere(options, "wait", "wait_required", "each", "checksum")
     return job_response.accepted_response(
         await context.uploads.push_held(upload_id, await job_request(options, context))
     )
@@ -185,7 +185,7 @@ async def _new_upload(request: Request, context: ApiContext) -> NewUpload:
     options.add_all((name, value) for name, value in request.query_params.multi_items() if name != HOLD)
     metadata.add_to(options)
     options.add_digest_headers(headers.getlist("repr-digest"))
-    _refuse_elsewhere(options, "wait", "wait_required")
+    _refuse_elsewhere(options, "wait", "wait_required", "each")
     length = parse_number(headers, "upload-length")
     completes = parse_boolean(headers, "upload-complete")
     if completes and length is None:

@@ -1,5 +1,6 @@
 """Deliveries: jobs that came together, and a report that outlives them.
 
+each         the archives of a request, one job each
 escaping     text from outside, made safe to display
 model        Delivery, Outcome, ReportRow; pure
 report_csv   the report as CSV

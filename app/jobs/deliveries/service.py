@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from app.auth.model import EVERYBODY, Caller
 from app.errors import Conflict, Forbidden, InvalidRequest, NotFound, Problem, QuotaExceeded
+from app.jobs.deliveries.each import key_of_archive
 from app.jobs.deliveries.model import (
     Delivery,
     DeliveryFile,
@@ -20,6 +21,7 @@ from app.jobs.deliveries.rows import report_rows
 from app.jobs.deliveries.store import DeliveryQuery, DeliveryStore, RowKey
 from app.jobs.listing import JobFilters
 from app.jobs.model import MAX_IMAGES, NO_LABELS, Clock, Job, JobState, utc_now
+from app.jobs.request import JobRequest, check_idempotency_key
 from app.jobs.service import JobService
 from app.jobs.store import encode_cursor, parse_cursor, timestamp_key
 
@@ -89,6 +91,25 @@ class Deliveries:
                 f"delivery {delivery_id} lists {listed} files, and {count} more were sent; the limit is {MAX_LISTED}: "
                 "list only files that matter, or begin another delivery"
             )
+
+    async def submit_each(self, request: JobRequest, key: str | None) -> tuple[str, tuple[Job, ...]]:
+        """Submit a job for each archive on the server. Return the id of their delivery, and the jobs.
+
+        Raises what `JobService.submit_paths` raises; a request with the same key continues where this one stopped."""
+        check_idempotency_key(key)
+        archives = await self.jobs.separate_archives(request.paths)
+        if len(archives) > 1 and (request.options.tag is not None or request.checksum is not None):
+            name = "checksum" if request.options.tag is None else "tag"
+            raise InvalidRequest(f"option `{name}` is for one archive, and the paths match {len(archives)}")
+        delivery = request.delivery
+        if delivery is None:
+            known = None if key is None else f"{self.caller.name}\nkey\n{key}"
+            delivery = (await self.store.join_delivery(self._new(None, request.labels), known)).id
+        jobs = []
+        for number, paths in enumerate(archives):
+            own = replace(request, paths=paths, delivery=delivery)
+            jobs.append(await self.jobs.submit_paths(own, key_of_archive(key, number)))
+        return delivery, tuple(jobs)
 
     async def get(self, delivery_id: str) -> DeliverySummary:
         (summary,) = await self.store.summarize([await self._visible(delivery_id)])
