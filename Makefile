@@ -87,7 +87,7 @@ cuts: setup ## cut archives off at every place of their ends, and see that none 
 RUNS ?= 3
 ONLY ?=
 bench: setup ## measure Tarmac beside its peers; the tables go to tests/bench/RESULTS.md
-	$(BIN)/python -m tests.bench --runs $(RUNS) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m tests.bench --runs $(RUNS) $(if $(ONLY),--only $(ONLY)) $(if $(PLAIN),--plain)
 
 # A kill -9 at random moments of a mixed load against docker-registry, and what must hold after it.
 soak: setup system-packages ## kill the service ROUNDS (200) times at random and look for losses

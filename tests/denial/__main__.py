@@ -29,10 +29,9 @@ FILES = 30_000
 BAD_TOKENS = 4
 
 
-def prepared(folder: Path, issuer: Issuer) -> dict[str, str]:
-    """Make what the service and the attacks need, and return its settings."""
+def prepared(folder: Path, issuer: Issuer, *, plain: bool = False) -> dict[str, str]:
+    """Make what the service and the attacks need, and return its settings; `plain`: without TLS."""
     names = {f"bad-{number}": f"token-of-bad-{number}" for number in range(BAD_TOKENS)}
-    certificates = make_certificates(folder)
     lines = [f"{name}:{hashlib.sha256(token.encode()).hexdigest()}" for name, token in names.items()]
     (folder / "tokens").write_text("\n".join(lines) + "\n")
     for number in range(FILES):
@@ -42,10 +41,14 @@ def prepared(folder: Path, issuer: Issuer) -> dict[str, str]:
     return {
         "TARMAC_TOKENS_FILE": str(folder / "tokens"),
         "TARMAC_PATH_ROOTS": str(folder / "paths"),
-        "TARMAC_TLS_CERT": str(certificates.certificate),
-        "TARMAC_TLS_KEY": str(certificates.key),
+        **({} if plain else tls_settings(folder)),
         **issuer.settings(),
     }
+
+
+def tls_settings(folder: Path) -> dict[str, str]:
+    certificates = make_certificates(folder)
+    return {"TARMAC_TLS_CERT": str(certificates.certificate), "TARMAC_TLS_KEY": str(certificates.key)}
 
 
 def attacked(
@@ -94,6 +97,7 @@ def report(quiet: float, honest: Honest, confinement: Confinement) -> list[str]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="tests.denial")
     parser.add_argument("--seconds", type=float, default=600.0)
+    parser.add_argument("--plain", action="store_true", help="without TLS")
     parser.add_argument("--only", default="", help="some of the attacks, divided by commas")
     arguments = parser.parse_args()
     how = arguments.seconds, [name for name in arguments.only.split(",") if name]
@@ -101,7 +105,7 @@ def main() -> int:
     print(f"confined by {'a memory cgroup' if confinement.folder else 'looking at its memory'}", flush=True)
     with tempfile.TemporaryDirectory(prefix="tarmac-denial-", dir="/var/tmp") as place:
         folder, issuer = Path(place), Issuer()
-        service = Tarmac(folder / "data", prepared(folder, issuer), wrapper=confinement.wrapper)
+        service = Tarmac(folder / "data", prepared(folder, issuer, plain=arguments.plain), wrapper=confinement.wrapper)
         service.tls = trusting(folder)
         service.start()
         assert service.process is not None
