@@ -21,10 +21,11 @@ _POLICY = (
 
 @cache
 def front_router() -> APIRouter:
-    """Return the routes of `/` and, below `/page/`, its files (150 KB, read once)."""
+    """Return the routes of `/` and, below `/page/`, its files (200 KB, read once)."""
     page = StaticAsset.read(_STATION / "index.html", _POLICY)
-    files = [path for path in sorted(_STATION.iterdir()) if path.suffix in (".js", ".css", ".svg")]
-    assets = {path.name: StaticAsset.read(path, _POLICY) for path in (*files, _TUS)}
+    files = [path for path in sorted(_STATION.rglob("*")) if path.suffix in (".js", ".css", ".svg")]
+    assets = {path.relative_to(_STATION).as_posix(): StaticAsset.read(path, _POLICY) for path in files}
+    assets[_TUS.name] = StaticAsset.read(_TUS, _POLICY)
     router = APIRouter(include_in_schema=False)
 
     add_page(router, "/", page)

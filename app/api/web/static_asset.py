@@ -58,8 +58,8 @@ def add_page(router: APIRouter, path: str, page: StaticAsset) -> None:
 def add_files(router: APIRouter, path: str, files: Mapping[str, StaticAsset]) -> None:
     """Answer GET and HEAD of `path`/NAME with the file of that name; 404 if there is none."""
 
-    @router.head(f"{path}/{{name}}")
-    @router.get(f"{path}/{{name}}")
+    @router.head(f"{path}/{{name:path}}")
+    @router.get(f"{path}/{{name:path}}")
     async def show_file(request: Request, name: str) -> Response:
         if name not in files:
             return Response(f"{path}/ has no such file\n", 404, media_type="text/plain")

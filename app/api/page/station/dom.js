@@ -1,5 +1,7 @@
 // Elements are made here and nowhere else. Text becomes text, whatever it says: no markup is ever parsed.
 
+import { t } from "./texts.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function h(tag, properties = {}, ...children) {
@@ -28,25 +30,42 @@ export function bar(label) {
   };
 }
 
-// To those who do not see the page. The same words twice are told once.
+// For screen readers. The same text is announced once.
 export function announce(text) {
   if ($("announcer").textContent !== text) $("announcer").textContent = text;
 }
 
-export function command(line) {
-  const copy = h("button", { type: "button", class: "small", "aria-label": `Copy: ${line}` }, "Copy");
+// A button that copies `text`.
+export function copyButton(text, label = t("copy")) {
+  const copy = h("button", { type: "button", class: "small", "aria-label": `${label}: ${text}` }, label);
   copy.addEventListener("click", async () => {
-    copy.textContent = (await copied(line)) ? "Copied" : "Select it";
+    copy.textContent = (await copied(text)) ? t("copy.done") : t("copy.failed");
     announce(copy.textContent);
-    setTimeout(() => { copy.textContent = "Copy"; }, 1500);
+    setTimeout(() => { copy.textContent = label; }, 1500);
   });
-  return h("div", { class: "command" }, h("code", {}, line), copy);
+  return copy;
 }
 
-// navigator.clipboard is there on https and loopback alone; stations often have neither.
+export const command = (line) => h("div", { class: "command" }, h("code", {}, line), copyButton(line));
+
+export const button = (label, onclick, properties = {}) => h("button", { type: "button", onclick, ...properties }, label);
+
+// Ask before something is lost. Resolves to whether the user agrees.
+export function confirmed(question, action) {
+  $("confirm-text").textContent = question;
+  $("confirm-yes").textContent = action;
+  const dialog = $("confirm-dialog");
+  dialog.returnValue = "";
+  dialog.showModal();
+  return new Promise((resolve) => {
+    dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true });
+  });
+}
+
+// navigator.clipboard exists on https and loopback only.
 async function copied(text) {
   if (navigator.clipboard) {
-    try { await navigator.clipboard.writeText(text); return true; } catch { /* not allowed here: the old way */ }
+    try { await navigator.clipboard.writeText(text); return true; } catch { /* not allowed here: use the selection */ }
   }
   const before = document.activeElement;
   const field = h("textarea", { class: "unseen", value: text });

@@ -1,7 +1,8 @@
-// The registries: which there are, whether they can be used now, and how to pull from them.
+// The configured registries: whether each can be used now, and how to pull from it.
 
 import { $, h } from "./dom.js";
 import { call } from "./service.js";
+import { t } from "./texts.js";
 
 const EVERY = 10000;
 const AGAIN = 3000; // while one cannot be used
@@ -10,33 +11,35 @@ let found = [];
 let timer = 0;
 
 // `changed` is called when the choice among them has.
+export const all = () => found;
+
 export async function show(changed) {
   clearTimeout(timer);
   try {
     found = (await call("GET", "registries")).registries;
     fill();
     changed();
-  } catch { /* the list of jobs tells that the service is not reached */ }
-  timer = setTimeout(() => { if (!document.hidden) show(changed); }, found.every((each) => each.reachable) ? EVERY : AGAIN);
+  } catch { /* the stream of jobs shows that the service cannot be reached */ }
+  timer = setTimeout(() => { if (!document.hidden) show(changed); }, found.every((registry) => registry.reachable) ? EVERY : AGAIN);
 }
 
 function fill() {
   const select = $("registry");
-  const names = found.map((each) => each.name);
-  if (names.join() !== [...select.options].map((each) => each.value).join()) {
+  const names = found.map((registry) => registry.name);
+  if (names.join() !== [...select.options].map((option) => option.value).join()) {
     const before = select.value;
     select.replaceChildren(...names.map((name) => h("option", { value: name }, name)));
     if (names.includes(before)) select.value = before;
     else if (names.includes("default")) select.value = "default";
   }
-  const chosen = found.find((each) => each.name === select.value);
+  const chosen = found.find((registry) => registry.name === select.value);
   if (!chosen) return;
-  $("registry-state").textContent = chosen.reachable ? `to ${chosen.url ?? chosen.name}`
-    : `${chosen.url ?? chosen.name}: ${chosen.problem?.title.toLowerCase() ?? "cannot be used"}`;
+  $("registry-state").textContent = chosen.reachable ? t("registry.to", { name: chosen.url ?? chosen.name })
+    : `${chosen.url ?? chosen.name}: ${chosen.problem?.title ?? t("registry.unusable")}`;
   $("registry-state").classList.toggle("wrong", !chosen.reachable);
 }
 
-// Docker takes plain HTTP from loopback by itself, podman and skopeo do not.
+// Docker accepts plain HTTP on loopback, podman and skopeo need an option.
 export function pulls(place, name) {
   const registry = found.find((each) => each.name === name);
   const plain = Boolean(registry) && (registry.details?.address || registry.url)?.startsWith("http://");
@@ -48,7 +51,7 @@ export function pulls(place, name) {
   ];
 }
 
-// The embedded destination calls itself by a loopback address; who came here by another name pulls by that.
+// The embedded destination has a loopback address; a user of another address pulls from that.
 function here(place, registry) {
   const isEmbedded = registry?.details?.software?.startsWith("tarmac/");
   return isEmbedded ? `${location.host}${place.slice(place.indexOf("/"))}` : place;

@@ -1,5 +1,7 @@
 // The API. The token is kept in this tab alone.
 
+import { t } from "./texts.js";
+
 const KEY = "tarmac-token";
 export const origin = () => new URL(".", document.baseURI).href;
 
@@ -23,9 +25,13 @@ export class ProblemError extends Error {
 
 async function problemOf(response) {
   try { return await response.json(); } catch {
-    return { code: "internal", title: "No proper answer", status: response.status, detail: `The service answered ${response.status}.`, retryable: true };
+    return { code: "internal", title: t("service.no_answer"), status: response.status, detail: t("service.status", { status: response.status }), retryable: true };
   }
 }
+
+// What to show of an error, whether the service answered or not.
+export const problemIn = (error) => (error instanceof ProblemError ? error.problem
+  : { code: "unreachable", title: t("service.unreachable"), detail: "", retryable: true });
 
 export async function call(method, path, body) {
   const headers = authorization();
@@ -35,16 +41,30 @@ export async function call(method, path, body) {
   return response.status === 204 ? null : response.json();
 }
 
-// Server-sent events over fetch: EventSource cannot send a token. Comes back until the job has ended or `signal` says so.
+// Save what the service returns. A link would not send the token.
+export async function download(path, name) {
+  const response = await fetch(path, { headers: authorization(), cache: "no-store" });
+  if (!response.ok) throw new ProblemError(await problemOf(response));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await response.blob());
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+export async function* streamOf(path, headers, signal) {
+  const response = await fetch(path, { headers: { ...authorization(), ...headers }, signal, cache: "no-store" });
+  if (!response.ok) throw new ProblemError(await problemOf(response));
+  yield* eventsOf(response.body);
+}
+
+// Server-sent events over fetch, because EventSource cannot send a token. Reconnects until the job has ended or `signal` aborts.
 export async function watch(id, show, signal) {
   let last = null;
   let job = null;
   while (!signal.aborted) {
     try {
-      const headers = last === null ? authorization() : { ...authorization(), "Last-Event-ID": last };
-      const response = await fetch(`jobs/${id}/events`, { headers, signal, cache: "no-store" });
-      if (!response.ok) throw new ProblemError(await problemOf(response));
-      for await (const event of eventsOf(response.body)) {
+      for await (const event of streamOf(`jobs/${id}/events`, last === null ? {} : { "Last-Event-ID": last }, signal)) {
         if (event.id) last = event.id;
         const data = event.data && JSON.parse(event.data);
         if (event.name === "job") job = data;
@@ -61,7 +81,7 @@ export async function watch(id, show, signal) {
   }
 }
 
-// A service that starts anew, or a proxy before one that is away.
+// A service that restarts, or a proxy without its service.
 const passes = (problem) => problem.status >= 500 || problem.status === 429;
 
 async function* eventsOf(stream) {

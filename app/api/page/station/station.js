@@ -1,71 +1,108 @@
-// The page put together.
+// The page put together: places, their addresses, and what all of them share.
 
 import * as curl from "./curl.js";
-import { listen } from "./drop.js";
-import { $, command } from "./dom.js";
-import * as job from "./job.js";
-import * as jobs from "./jobs.js";
-import { forget, looksFirst, options, summary } from "./options.js";
+import { $, announce, command } from "./dom.js";
+import { listen } from "./sending/drop.js";
+import * as keyboard from "./keyboard.js";
+import * as live from "./live.js";
+import * as notices from "./notices.js";
+import { forget, looksFirst, options, summary } from "./sending/options.js";
+import * as activity from "./places/activity.js";
+import * as caller from "./places/caller.js";
+import * as deliveries from "./places/deliveries.js";
+import * as images from "./places/images.js";
+import * as job from "./places/job.js";
+import * as jobs from "./places/jobs.js";
+import * as registryPlace from "./places/registries.js";
 import * as registries from "./registries.js";
-import { ProblemError, setToken, token } from "./service.js";
-import { jobSeen, onJob, send, underWay } from "./uploads.js";
+import * as route from "./route.js";
+import { ProblemError, call, problemIn, token } from "./service.js";
+import { fill, language, t, use } from "./texts.js";
+import * as uploads from "./sending/uploads.js";
 import { told, visible } from "./words.js";
 
-let asked = false;
+const PLACES = { deliveries, jobs, images, registries: registryPlace, activity };
+const NOTES = 10;
+
+let wasAsked = false;
 let sendingLine = "";
+let current = null;
+let opened = null; // the job that the detail shows
 
-const addressed = () => (/^#[0-9a-f]{32}$/.test(location.hash) ? location.hash.slice(1) : null);
-
-// What somebody opens is a step that the back button takes back; what comes by itself is none.
-function openJob(id, focus = false) {
-  const address = id ? `#${id}` : location.pathname;
-  if (focus && id && id !== addressed()) history.pushState(null, "", address); else history.replaceState(null, "", address);
-  showJob(id, focus);
+function show({ place, id, query }) {
+  const isNew = current !== place;
+  if (isNew && current) PLACES[current].close?.();
+  current = place;
+  for (const name of route.PLACES) {
+    $(`place-${name}`).hidden = name !== place;
+    const link = document.querySelector(`#places [data-place="${name}"]`);
+    if (name === place) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+  }
+  notices.setPlace(t(`place.${place}`));
+  const detail = place === "jobs" ? id : null;
+  $("place-jobs").classList.toggle("has-detail", Boolean(detail));
+  PLACES[place].open(query, id);
+  if (detail !== opened) showDetail(detail);
 }
 
-function showJob(id, focus) {
-  jobs.choose(id);
-  if (id) job.open(id); else job.close();
-  jobs.refresh();
-  if (focus) { $("detail").focus({ preventScroll: true }); $("detail").scrollIntoView({ block: "nearest" }); }
+function showDetail(id) {
+  opened = id;
+  if (!id) { job.close(); return; }
+  job.open(id);
+  if (document.activeElement?.matches(".job, body")) $("detail").focus({ preventScroll: true });
+  $("detail").scrollTop = 0;
+  if (getComputedStyle($("back")).display !== "none") window.scrollTo(0, 0);
 }
+
+const openJob = (id) => {
+  if (opened === id) { job.open(id); jobs.refresh(); } else route.go(route.format("jobs", id, route.parse().place === "jobs" ? route.parse().query : null));
+};
 
 function tellOptions() {
   $("options-summary").textContent = summary();
   const line = curl.sending(options(), looksFirst());
-  if (line === sendingLine) return; // whoever is about to copy it keeps the place
+  if (line === sendingLine) return; // a selection in it stays
   sendingLine = line;
   $("send-curl").replaceChildren(command(line));
 }
 
 function lost(error) {
   const problem = error instanceof ProblemError ? error.problem : null;
-  const isRefused = problem && problem.code === "unauthorized";
-  const words = problem ? told(problem) : "The service cannot be reached. This page goes on when it is back.";
-  tellConnection(isRefused ? refusal() : words);
-  if (isRefused && !asked) { asked = true; askForToken(); }
+  const isRefused = problem?.code === "unauthorized";
+  const words = problem ? told(problem) : t("service.lost");
+  tellConnection(isRefused ? t(token() ? "token.unknown" : "token.needed") : words);
+  if (isRefused && !wasAsked) { wasAsked = true; caller.ask(); }
 }
-
-const refusal = () => (token() ? "The service does not know this token. Enter another with the button Token." : "This service needs a token. Enter one with the button Token.");
 
 function tellConnection(words) {
   $("connection").hidden = !words;
   if ($("connection").textContent !== words) $("connection").textContent = words;
 }
 
-function take(files, leftOut) {
+async function take(items, leftOut) {
   const given = options();
-  if (given.tag && files.length > 1) {
-    tellNotes(["A name for a single image is given under Options, and these are several archives. Clear it, or send one archive."]);
-    return;
-  }
+  if (given.tag && items.length > 1) { tellNotes([t("send.one_name")]); return; }
   const notes = [];
-  const twice = files.length ? send(files, given, looksFirst()) : 0;
-  if (files.length && given.tag) { forget("tag"); tellOptions(); }
-  if (!files.length && !leftOut.length) notes.push("There is no file to send.");
-  if (leftOut.length) notes.push(`Left out: ${leftOut.slice(0, 10).map(visible).join(", ")}${leftOut.length > 10 ? ` and ${leftOut.length - 10} more` : ""}.`);
-  if (twice) notes.push(files.length === 1 ? "This file is on the way already." : `${twice} of ${files.length} files are on the way already.`);
+  let delivery = null;
+  if (items.length + leftOut.length > 1 && items.length) {
+    try { delivery = await begun(items, leftOut); } catch (error) { tellNotes([told(problemIn(error))]); return; }
+  }
+  const twice = items.length ? uploads.send(items, given, looksFirst(), delivery) : 0;
+  if (items.length && given.tag) { forget("tag"); tellOptions(); }
+  if (!items.length && !leftOut.length) notes.push(t("send.nothing"));
+  if (leftOut.length) notes.push(t("send.left_out", { names: leftOut.slice(0, NOTES).map(({ path, reason }) => `${visible(path)} (${reason})`).join(", ") }));
+  if (leftOut.length > NOTES) notes.push(t("more", { n: leftOut.length - NOTES }));
+  if (twice) notes.push(items.length === 1 ? t("send.twice_one") : t("send.twice", { n: twice, total: items.length }));
   tellNotes(notes);
+  if (delivery) route.go(route.format("deliveries", delivery));
+}
+
+// A delivery that knows all files, so that its report has a row for each.
+async function begun(items, leftOut) {
+  const files = [...items.map(({ file, path }) => ({ path, size: file.size })), ...leftOut.map(({ path, size, reason }) => ({ path, size, left_out: reason }))];
+  const folder = items[0].path.includes("/") ? items[0].path.split("/")[0] : "";
+  const delivery = await call("POST", "deliveries", { files, labels: folder ? { folder: folder.slice(0, 100) } : {} });
+  return delivery.id;
 }
 
 function tellNotes(notes) {
@@ -73,29 +110,13 @@ function tellNotes(notes) {
   $("send-note").textContent = notes.join(" ");
 }
 
-function askForToken() {
-  $("token").value = token();
-  $("token-dialog").showModal();
-}
-
-function startTokens() {
-  $("token-button").addEventListener("click", askForToken);
-  $("token-cancel").addEventListener("click", () => $("token-dialog").close());
-  $("token-form").addEventListener("submit", () => {
-    setToken($("token").value.trim());
-    $("token").value = "";
-    registries.show(tellOptions);
-    showJob(addressed(), false);
-  });
-}
-
 function startTheme() {
   const root = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const tell = () => {
-    $("theme-button").textContent = isDark() ? "Light" : "Dark";
-    $("theme-button").setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
+    $("theme-button").textContent = t(isDark() ? "theme.light" : "theme.dark");
+    $("theme-button").setAttribute("aria-label", t(isDark() ? "theme.to_light" : "theme.to_dark"));
   };
   $("theme-button").addEventListener("click", () => {
     root.dataset.theme = isDark() ? "light" : "dark";
@@ -106,27 +127,54 @@ function startTheme() {
   tell();
 }
 
-function start() {
-  startTheme();
-  startTokens();
+function startLanguage() {
+  document.documentElement.lang = language;
+  fill(document);
+  $("language-button").textContent = t("language.other");
+  $("language-button").lang = t("language.other_code");
+  $("language-button").addEventListener("click", () => use(t("language.other_code")));
+}
+
+function startLive() {
+  live.listen({ reached: () => tellConnection(""), lost });
+  live.listen(jobs.listener);
+  live.listen(deliveries.listener);
+  live.listen(registryPlace.listener);
+  live.listen({ job: (changed) => { uploads.jobSeen(changed); job.seen(changed); notices.jobSeen(changed); } });
+  live.start(() => notices.isWanted());
+}
+
+function startSending() {
   $("options").addEventListener("input", tellOptions);
   $("options").addEventListener("submit", (event) => event.preventDefault());
   $("registry").addEventListener("change", () => registries.show(tellOptions));
   tellOptions();
-  onJob((id) => { if (id) openJob(id); else jobs.refresh(); });
+  uploads.start((id) => { if (id) openJob(id); else PLACES[current].refresh?.(); }, (percent) => notices.progress(percent));
   listen(take);
-  job.start({ changed: (job) => { jobs.show(job); jobSeen(job); }, open: (id) => openJob(id, true), gone: () => openJob(null) });
-  jobs.start({
-    open: (id) => openJob(id, true),
-    seen: (seen) => { jobSeen(seen); job.seen(seen); },
-    reached: () => tellConnection(""),
-    lost,
-  });
-  registries.show(tellOptions);
   document.addEventListener("visibilitychange", () => { if (!document.hidden) registries.show(tellOptions); });
-  window.addEventListener("popstate", () => { if (addressed() || !location.hash) showJob(addressed(), false); });
-  window.addEventListener("beforeunload", (event) => { if (underWay()) event.preventDefault(); });
-  if (addressed()) openJob(addressed());
+  window.addEventListener("beforeunload", (event) => { if (uploads.underWay()) event.preventDefault(); });
+}
+
+function start() {
+  startLanguage();
+  startTheme();
+  notices.start();
+  keyboard.start();
+  caller.start(() => { live.restart(); registries.show(tellOptions); show(route.parse()); if (opened) job.open(opened); });
+  job.start({
+    changed: (changed) => { jobs.update(changed); uploads.jobSeen(changed); },
+    open: openJob,
+    gone: () => { announce(t("job.gone")); route.go(route.format("jobs"), { replace: true }); },
+  });
+  jobs.start({ seen: (seen) => { uploads.jobSeen(seen); job.seen(seen); }, reached: () => tellConnection(""), lost });
+  images.start();
+  activity.start();
+  $("skip").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
+  startSending();
+  route.start(show);
+  startLive();
+  registries.show(tellOptions);
+  caller.show();
 }
 
 start();

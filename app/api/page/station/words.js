@@ -1,4 +1,6 @@
-// What is shown of numbers, states and problems.
+// How numbers, times, states and problems are shown.
+
+import { has, language, t } from "./texts.js";
 
 const UNITS = ["B", "KB", "MB", "GB", "TB"];
 
@@ -15,81 +17,77 @@ export function duration(seconds) {
   return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
 }
 
+// Intl objects cost more than their use, so each is made once.
+const TODAY = new Intl.DateTimeFormat(language, { timeStyle: "short" });
+const EARLIER = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+const SECONDS = new Intl.DateTimeFormat(language, { timeStyle: "medium" });
+
 export function when(text) {
   const time = new Date(text);
-  const today = time.toDateString() === new Date().toDateString();
-  return time.toLocaleString([], today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" });
+  return (time.toDateString() === new Date().toDateString() ? TODAY : EARLIER).format(time);
 }
 
-export const exactly = (text) => new Date(text).toLocaleTimeString([], { timeStyle: "medium" });
+export const exactly = (text) => SECONDS.format(new Date(text));
 
 export const short = (digest) => (digest ? digest.slice(0, 19) : "");
 
-export const STATES = {
-  receiving: ["receiving", "live"], queued: ["waiting", ""], running: ["pushing", "live"],
-  succeeded: ["landed", "good"], failed: ["failed", "bad"], cancelled: ["cancelled", "warn"],
-  pending: ["waiting", ""], pushing: ["pushing", "live"], pushed: ["landed", "good"],
-  already_present: ["was there", "good"], skipped: ["skipped", "warn"], planned: ["ready to push", "live"],
+const KINDS = {
+  receiving: "live", running: "live", succeeded: "good", failed: "bad", cancelled: "warn", pushing: "live", pushed: "good",
+  already_present: "good", present: "good", skipped: "warn", planned: "live", needs_decision: "warn", left_out: "", expected: "",
 };
 
+// The text of a state or outcome, and its colour.
+export const labelOf = (state) => [has(`state.${state}`) ? t(`state.${state}`) : state, KINDS[state] || ""];
+
 export const ENDED = new Set(["succeeded", "failed", "cancelled"]);
+export const isActive = (job) => !ENDED.has(job.state);
+
+// Those that a decision of the user mends: the archive itself is whole.
+export const DECISIONS = new Set(["missing_tag", "destination_conflict", "single_image_required", "tag_exists", "invalid_reference", "forbidden"]);
 
 export function stateOf(job) {
-  if (job.state === "succeeded" && isLook(job)) return ["looked at", "good"];
-  if (job.state === "succeeded" && isSkipped(job)) return STATES.skipped;
-  if (job.state === "running" && isLook(job)) return ["looking", "live"];
-  return STATES[job.state] || [job.state, ""];
+  if (job.state === "succeeded" && isLook(job)) return [t("state.reviewed"), "good"];
+  if (job.state === "succeeded" && isSkipped(job)) return labelOf("skipped");
+  if (job.state === "running" && isLook(job)) return [t("state.reviewing"), "live"];
+  if (job.waiting_for) return [t("state.waiting_registry"), "warn"];
+  return labelOf(job.state);
 }
 
 // Other images have all its names, and stay.
 const isSkipped = ({ progress }) => progress.images_total > 0 && progress.images_skipped === progress.images_total;
 
-// What became of the images, each kind by itself: "2 landed, 1 was there, 1 skipped".
+// The number of images by outcome: "2 pushed, 1 already there, 1 skipped".
 export function outcomes({ images_pushed, images_present, images_skipped, images_failed }) {
-  const counts = [[images_pushed, "pushed"], [images_present, "already_present"], [images_skipped, "skipped"], [images_failed, "failed"]];
-  return counts.filter(([count]) => count > 0).map(([count, state]) => `${count} ${STATES[state][0]}`).join(", ");
+  return counted({ pushed: images_pushed, already_present: images_present, skipped: images_skipped, failed: images_failed });
 }
+
+export const counted = (counts) => Object.entries(counts).filter(([, count]) => count > 0)
+  .map(([state, count]) => `${count} ${labelOf(state)[0]}`).join(", ");
 
 export const isLook = (job) => job.dry_run;
 
-// As the service shows it: a mark that turns the direction of writing would lie about how a name ends.
+// As the service shows it: a character that changes the direction of text would hide how a name ends.
 export const visible = (name) => name.replace(/\p{C}/gu, "_");
 
 export const titleOf = (job) => {
-  const names = job.archives.map((archive) => archive.name);
-  if (names.length === 0) return "archive";
-  return names.length > 2 ? `${names[0]} and ${names.length - 1} more` : names.join(", ");
+  const names = job.archives.map((archive) => archive.path || archive.name);
+  if (names.length === 0) return t("job.archive");
+  return names.length > 2 ? t("job.and_more", { name: names[0], n: (job.archives_total || names.length) - 1 }) : names.join(", ");
 };
+
+export const sizeOf = (job) => job.archives.reduce((sum, archive) => sum + archive.size, 0);
 
 // What to do about a problem, by its stable code. The detail already says what and where.
-const ADVICE = {
-  missing_tag: "Under Options, give it a name and send it again; or choose to look inside first, and name it there.",
-  destination_conflict: "Look inside first, and give one of the two another name.",
-  single_image_required: "Leave the name for a single image empty, or look inside first and pick one image.",
-  tag_exists: "Choose another name, or let the tag be overwritten.",
-  unknown_format: "Check that this is the right file, and that it came over whole.",
-  truncated_archive: "Bring the archive over again; this copy ends too early.",
-  digest_mismatch: "Bring the archive over again; this copy is damaged.",
-  checksum_mismatch: "Bring the archive over again; this is not the file the checksum is of.",
-  missing_content: "Have the archive made again, with everything in it.",
-  registry_unreachable: "Check that the registry runs and can be reached, then retry.",
-  registry_tls: "The operator has to configure the registry's certificate authority.",
-  registry_auth: "The operator has to check the user name and password for the registry.",
-  registry_denied: "Push under another prefix, or have the right to push there granted.",
-  spool_full: "Delete failed jobs, or make room on the server, then send it again.",
-  upload_incomplete: "Choose the same file once more: it goes on where it stopped.",
-  unauthorized: "A valid token is needed. Enter one with the button Token at the top.",
-  forbidden: "Use a token that may.",
-  interrupted: "Retry: what has landed is not sent again.",
-  internal: "This is a fault of Tarmac. Its log says more.",
-};
-
-// Both, as sentences.
-export function told(problem) {
-  const what = advice(problem);
-  if (problem.code === "unauthorized") return what; // its detail is for those who send a header
-  const detail = problem.detail.endsWith(".") ? problem.detail : `${problem.detail}.`;
-  return what ? `${detail} ${what}` : detail;
+export function advice(problem) {
+  if (has(`advice.${problem.code}`)) return t(`advice.${problem.code}`);
+  return problem.retryable ? t("advice.retry") : "";
 }
 
-export const advice = (problem) => ADVICE[problem.code] || (problem.retryable ? "Retry: the reason may have passed." : "");
+// Detail and advice as sentences.
+export function told(problem) {
+  const what = advice(problem);
+  if (problem.code === "unauthorized") return what; // its detail is about HTTP headers
+  const detail = problem.detail || problem.title;
+  const sentence = /[.!?]$/.test(detail) ? detail : `${detail}.`;
+  return what ? `${sentence} ${what}` : sentence;
+}

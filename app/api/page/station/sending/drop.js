@@ -1,18 +1,21 @@
 // Files and folders, dropped or chosen.
 
-import { $ } from "./dom.js";
+import { $ } from "../dom.js";
+import { checksums, joined } from "./grouping.js";
+import { t } from "../texts.js";
 
 const HIDDEN = /^\.|^Thumbs\.db$/;
 // gzip, zstd (also with a skippable frame first), xz, bzip2
 const COMPRESSED = /^(1f8b|28b52ffd|5.2a4d18|fd377a585a|425a68)/;
 
-// `take` gets the files to send, and what is said of those that are left out.
+// `take` gets the items to send ({file, path, checksum}), those that are left out ({path, size, reason}), and whether they are of
+// a folder.
 export function listen(take) {
   const zone = $("drop");
   const chosen = async (event, isFolder) => {
-    const found = [...event.target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name }));
+    const found = [...event.target.files].map((file) => ({ file, path: file.webkitRelativePath || file.name, isFolder }));
     event.target.value = "";
-    take(...await sorted(found, isFolder));
+    take(...await sorted(found));
   };
   $("pick-files").addEventListener("click", () => $("files").click());
   $("pick-folder").addEventListener("click", () => $("folder").click());
@@ -31,18 +34,19 @@ export function listen(take) {
 async function dropped(transfer) {
   // All entries at once: the list is empty after the first wait.
   const entries = [...transfer.items].map((item) => (item.webkitGetAsEntry ? item.webkitGetAsEntry() : null)).filter(Boolean);
-  if (!entries.length) return sorted([...transfer.files].map((file) => ({ file, path: file.name })), false);
-  const [alone, below, unread] = [[], [], []];
-  for (const entry of entries) await walk(entry, entry.isFile ? alone : below, unread);
-  const [[some, without], [more, others]] = [await sorted(alone, false), await sorted(below, true)];
-  return [[...some, ...more], [...without, ...others, ...unread]];
+  if (!entries.length) return sorted([...transfer.files].map((file) => ({ file, path: file.name })));
+  const [found, unread] = [[], []];
+  for (const entry of entries) await walk(entry, entry.isDirectory, found, unread);
+  const [items, leftOut] = await sorted(found);
+  return [items, [...leftOut, ...unread]];
 }
 
-async function walk(entry, found, unread) {
+async function walk(entry, isFolder, found, unread) {
+  const path = entry.fullPath.replace(/^\//, "");
   try {
-    if (entry.isFile) found.push({ file: await new Promise((resolve, reject) => { entry.file(resolve, reject); }), path: entry.fullPath });
-    else for (const each of await children(entry)) await walk(each, found, unread);
-  } catch { unread.push(`${entry.name} (cannot be read)`); }
+    if (entry.isFile) found.push({ file: await new Promise((resolve, reject) => { entry.file(resolve, reject); }), path, isFolder });
+    else for (const child of await children(entry)) await walk(child, isFolder, found, unread);
+  } catch { unread.push({ path, size: 0, reason: t("left_out.unread") }); }
 }
 
 async function children(folder) {
@@ -55,18 +59,24 @@ async function children(folder) {
   }
 }
 
-// Of what somebody picked, everything is sent: the service says what is wrong with it. In a folder lies a lot else.
-async function sorted(found, isFolder) {
+// Files that the user picked are all sent, and the service names what is wrong. Of a folder only archives are sent.
+async function sorted(found) {
   const unpacked = found.filter(({ path }) => path.endsWith("/oci-layout")).map(({ path }) => path.slice(0, -"oci-layout".length));
-  const taken = [];
-  const leftOut = unpacked.map((folder) => `${folder} (an unpacked image: put it into a tar first)`);
-  for (const { file, path } of found) {
-    if (HIDDEN.test(file.name) || unpacked.some((folder) => path.startsWith(folder))) continue;
-    if (file.size === 0) leftOut.push(`${file.name} (empty)`);
-    else if (isFolder && !await isArchive(file)) leftOut.push(`${file.name} (no archive)`);
-    else taken.push(file);
+  const leftOut = unpacked.map((path) => ({ path, size: 0, reason: t("left_out.unpacked") }));
+  const files = found.filter(({ file, path }) => !HIDDEN.test(file.name) && !unpacked.some((folder) => path.startsWith(folder)));
+  const sums = await checksums(files);
+  const sources = new Set([...sums.values()].map((sum) => sum.source));
+  const items = [];
+  for (const item of await joined(files, isArchive)) {
+    const { file, path, isFolder } = item;
+    const leave = (reason) => leftOut.push({ path, size: file.size, reason });
+    if (sources.has(path)) leave(t("left_out.checksums"));
+    else if (file.size === 0) leave(t("left_out.empty"));
+    else if (item.missing) leave(t("left_out.part", { name: item.missing }));
+    else if (isFolder && !await isArchive(file)) leave(t("left_out.no_archive"));
+    else items.push({ file, path, checksum: sums.get(path)?.checksum });
   }
-  return [taken, leftOut];
+  return [items, leftOut];
 }
 
 // By its first block: compressed, or a tar, whose header has a sum over itself.

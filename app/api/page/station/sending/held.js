@@ -1,5 +1,5 @@
-// Archives that were looked into are held by the service for a day. Which job is of which upload, and with which options,
-// is kept in this browser, so that a look of yesterday can still be pushed, and as it was shown.
+// The service keeps a reviewed archive for a day. This browser stores which job belongs to which upload, and with which options,
+// so that it can be pushed as it was shown.
 
 const KEY = "tarmac-held";
 const MOST = 200;
@@ -12,7 +12,7 @@ export const heldFor = (job) => known()[job] || null;
 
 export function hold(job, upload, options) {
   const all = Object.entries({ ...known(), [job]: { upload, options } });
-  try { localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(all.slice(-MOST)))); } catch { /* storage is off: it has to be sent again */ }
+  try { localStorage.setItem(KEY, JSON.stringify(Object.fromEntries(all.slice(-MOST)))); } catch { /* storage is off: the archive must be sent again */ }
 }
 
 export function letGo(job) {
