@@ -25,20 +25,19 @@ def slowed(page: Page, rate: int = 1_000_000) -> None:
 
 
 def landed(page: Page, registry: DockerRegistry, *names: str) -> None:
-    state(page, "landed")
-    places = page.locator("#detail-body .images:not(details .images) .to")
-    expect(places).to_have_text([f"{registry.address}/{name}" for name in names])
+    state(page, "succeeded")
+    expect(page.get_by_test_id("place")).to_have_text([f"{registry.address}/{name}" for name in names])
 
 
 def test_a_name_for_a_single_image_is_for_the_next_archive_alone(tab: Watched) -> None:
     """Left standing, it would put the next archive under the name of this one."""
-    tab.page.locator("summary", has_text="Options").click()
-    name = tab.page.get_by_label("Name for a single image")
+    tab.page.locator("#options-details summary").click()
+    name = tab.page.locator("[name=tag]")
     name.fill("team/app:1.2")
     chosen(tab.page, ("one-of-two.tar", archive("browser/one:1")), ("two-of-two.tar", archive("browser/two:1")))
     expect(tab.page.locator("#send-note")).to_contain_text("these are several archives")
     chosen(tab.page, ("alone.tar", archive("browser/alone:1")))
-    state(tab.page, "landed")
+    state(tab.page, "succeeded")
     expect(tab.page.locator("#detail-body .image .name")).to_contain_text("/team/app:1.2")
     expect(name).to_have_value("")
     expect(tab.page.get_by_text("-of-two.tar")).to_have_count(0)
@@ -49,34 +48,34 @@ def test_what_was_looked_at_is_pushed_as_it_was_shown_and_after_the_page_was_clo
     tab: Watched, registry: DockerRegistry
 ) -> None:
     first = tab.page
-    first.get_by_label("Look inside first").check()
-    first.locator("summary", has_text="Options").click()
-    first.get_by_label("Prefix").fill("mirror")
+    first.locator("[name=mode][value=look]").check()
+    first.locator("#options-details summary").click()
+    first.locator("[name=prefix]").fill("mirror")
     chosen(first, ("kept.tar", archive("browser/kept:1")))
-    state(first, "looked at")
+    state(first, "reviewed")
     second = first.context.new_page()
     second.goto(first.url)
-    expect(second.get_by_text(f"goes to {registry.address}/mirror/browser/kept:1")).to_be_visible()
+    expect(second.get_by_test_id("destination")).to_have_text(f"{registry.address}/mirror/browser/kept:1")
     second.locator("[name=prefix]").evaluate("field => { field.value = 'elsewhere'; }")
-    second.get_by_role("button", name="Push 1 image").click()
-    state(second, "landed")
+    second.get_by_test_id("push").click()
+    state(second, "succeeded")
     expect(second.locator("#detail-body .image .name")).to_have_text(f"{registry.address}/mirror/browser/kept:1")
     second.go_back()
-    state(second, "looked at")
+    state(second, "reviewed")
 
 
 def test_an_archive_without_a_name_is_named_on_the_page(tab: Watched, registry: DockerRegistry) -> None:
     """Also where several have none, beside one that has."""
     page = tab.page
-    page.get_by_label("Look inside first").check()
+    page.locator("[name=mode][value=look]").check()
     without = [entry(oci_image(image({"f": name}))) for name in (b"one", b"two")]
     chosen(page, ("nameless.tar", oci_layout([*without, entry(oci_image(image({"f": b"3"})), ref="named/already:1")])))
     fields = page.get_by_label("Another name for sha256")
     expect(fields).to_have_count(2)
     for number in (0, 1):
         fields.nth(number).fill(f"named/here:{number}")
-    page.get_by_role("button", name="Look again").click()
-    page.get_by_role("button", name="Push 3 images").click()
+    page.get_by_test_id("review-again").click()
+    page.get_by_test_id("push").click()
     landed(page, registry, "named/here:0", "named/here:1", "named/already:1")
 
 
@@ -85,13 +84,13 @@ def test_of_what_is_picked_all_names_land_or_the_new_one_and_nothing_that_was_le
 ) -> None:
     """The second look shows what was picked alone; what it does not show must not be pushed with it."""
     page = tab.page
-    page.get_by_label("Look inside first").check()
+    page.locator("[name=mode][value=look]").check()
     tags = {"one": ("names/one:1", "names/one:2"), "two": ("names/two:1", "names/two:2"), "three": ("names/three:1",)}
     chosen(page, ("names.tar", docker_save([tagged(image({"f": f.encode()}), *names) for f, names in tags.items()])))
     page.get_by_label("Another name for names/one:1").fill("new/one:9")
     page.get_by_label("Push names/three:1").uncheck()
-    page.get_by_role("button", name="Look again").click()
-    page.get_by_role("button", name="Push 2 images").click()
+    page.get_by_test_id("review-again").click()
+    page.get_by_test_id("push").click()
     landed(page, registry, "new/one:9", "names/two:1", "names/two:2")
 
 
@@ -125,7 +124,7 @@ def test_one_upload_in_two_windows_goes_on_in_the_newer_one(tab: Watched, tmp_pa
     other.set_input_files("#files", file)
     expect(tab.page.locator("#uploads .upload")).to_contain_text("It goes on in another window.")
     state(other, "receiving")
-    other.locator("#detail-body").get_by_role("button", name="Cancel").click()
+    other.get_by_test_id("cancel").click()
     state(tab.page, "cancelled")
     tab.page.evaluate(SEEN_AGAIN)
     expect(tab.page.locator("#uploads .upload")).to_have_count(0)
@@ -149,8 +148,8 @@ def test_a_token_is_asked_for_and_another_one_can_be_given(browser: Browser, tmp
         expect(page.locator("#uploads .upload")).to_contain_text("may only read")
         given(page, "push")
         page.get_by_role("button", name="Try again").click()
-        state(page, "landed")
-        page.locator("summary", has_text="Pull it").click()
+        state(page, "succeeded")
+        page.get_by_test_id("pull").locator("summary").click()
         expect(page.locator("code", has_text="skopeo")).to_contain_text(
             f"--src-tls-verify=false docker://{running.address}/"
         )
@@ -176,7 +175,7 @@ def test_that_a_registry_is_away_is_told_until_it_is_back(tab: Watched, registry
 def test_what_is_copied_without_the_clipboard_api_leaves_the_keyboard_where_it_is(tab: Watched) -> None:
     """Stations are reached by http and a name: there navigator.clipboard is not."""
     tab.page.evaluate("Object.defineProperty(navigator, 'clipboard', {value: undefined})")
-    tab.page.locator("summary", has_text="The same with curl").click()
+    tab.page.locator("details.curl summary").first.click()
     copy = tab.page.locator("#send-curl button")
     copy.focus()
     tab.page.keyboard.press("Enter")

@@ -19,8 +19,9 @@ export function start() {
 function search(event) {
   const here = [...document.querySelectorAll("input[type=search]")].find(isVisible);
   event.preventDefault();
-  if (!here) route.go(route.format("jobs"));
-  (here || document.querySelector("#jobs-filter input")).focus();
+  if (here) { here.focus(); return; }
+  window.addEventListener("hashchange", () => document.querySelector("#jobs-filter input").focus(), { once: true });
+  route.go(route.format("jobs"));
 }
 
 function move(step) {

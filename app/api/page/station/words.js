@@ -36,8 +36,8 @@ const KINDS = {
   already_present: "good", present: "good", skipped: "warn", planned: "live", needs_decision: "warn", left_out: "", expected: "",
 };
 
-// The text of a state or outcome, and its colour.
-export const labelOf = (state) => [has(`state.${state}`) ? t(`state.${state}`) : state, KINDS[state] || ""];
+// The text of a state or outcome, its colour and its key.
+export const labelOf = (state) => [has(`state.${state}`) ? t(`state.${state}`) : state, KINDS[state] || "", state];
 
 export const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 export const isActive = (job) => !ENDED.has(job.state);
@@ -46,10 +46,10 @@ export const isActive = (job) => !ENDED.has(job.state);
 export const DECISIONS = new Set(["missing_tag", "destination_conflict", "single_image_required", "tag_exists", "invalid_reference", "forbidden"]);
 
 export function stateOf(job) {
-  if (job.state === "succeeded" && isLook(job)) return [t("state.reviewed"), "good"];
+  if (job.state === "succeeded" && isLook(job)) return [t("state.reviewed"), "good", "reviewed"];
   if (job.state === "succeeded" && isSkipped(job)) return labelOf("skipped");
-  if (job.state === "running" && isLook(job)) return [t("state.reviewing"), "live"];
-  if (job.waiting_for) return [t("state.waiting_registry"), "warn"];
+  if (job.state === "running" && isLook(job)) return [t("state.reviewing"), "live", "reviewing"];
+  if (job.waiting_for) return [t("state.waiting_registry"), "warn", "waiting_registry"];
   return labelOf(job.state);
 }
 

@@ -75,7 +75,7 @@ class View {
   }
 
   show(job) {
-    const [word, kind] = stateOf(job);
+    const [word, kind, state] = stateOf(job);
     const position = `${job.state}${job.progress.bytes_received}/${job.progress.bytes_done}/${job.progress.images_done}`;
     if (position !== this.position) { this.moved = performance.now(); this.position = position; }
     this.job = job;
@@ -83,6 +83,7 @@ class View {
     if ($("detail-title").textContent !== title) $("detail-title").textContent = title;
     this.chip.textContent = word;
     this.chip.className = `chip ${kind}`;
+    this.chip.dataset.state = state;
     this.since.textContent = `${when(job.created_at)}${job.attempt > 1 ? `, ${t("job.attempt", { count: job.attempt })}` : ""}`;
     this.showParts(job);
     this.showFacts(job);
@@ -260,8 +261,8 @@ function imageElement(image, job) {
   const isThere = image.state === "pushed" || image.state === "already_present";
   const places = image.destinations.length ? image.destinations : image.names;
   return h("div", { class: "image" },
-    h("div", { class: "line" }, h("span", { class: "name to" }, places[0] || t("image.unnamed")), h("span", { class: `chip ${kind}` }, word)),
-    ...places.slice(1, 20).map((place) => h("p", { class: "numbers to" }, place)),
+    h("div", { class: "line" }, h("span", { class: "name to", "data-testid": "place" }, places[0] || t("image.unnamed")), h("span", { class: `chip ${kind}` }, word)),
+    ...places.slice(1, 20).map((place) => h("p", { class: "numbers to", "data-testid": "place" }, place)),
     facts[0] && h("p", { class: "numbers" }, facts.filter(Boolean).join("  ·  ")),
     image.digest && h("p", { class: "mono to" }, image.digest),
     image.problem && image.problem.detail !== job.problem?.detail && h("p", { class: "problem" }, told(image.problem)),
@@ -276,7 +277,7 @@ export function copies(place, digest, registry) {
     copyButton(place, t("copy.name")),
     digest && copyButton(`${repository}@${digest}`, t("copy.by_digest")),
     digest && copyButton(digest, t("copy.digest")),
-    h("details", { class: "pull", ontoggle: () => lines.replaceChildren(...pulls(place, registry).map(command)) }, h("summary", {}, t("copy.pull")), lines));
+    h("details", { class: "pull", "data-testid": "pull", ontoggle: () => lines.replaceChildren(...pulls(place, registry).map(command)) }, h("summary", {}, t("copy.pull")), lines));
 }
 
 function problemNote(problem, isMended = false) {

@@ -85,7 +85,14 @@ export async function refresh() {
   }
 }
 
-function ask(states, limit, cursor) {
+// A long search ends a page early, maybe without a job; its cursor leads on.
+async function ask(states, limit, cursor) {
+  let page = await one(states, limit, cursor);
+  while (!page.jobs.length && page.next_cursor) page = await one(states, limit, page.next_cursor);
+  return page;
+}
+
+function one(states, limit, cursor) {
   const query = new URLSearchParams({ limit, brief: "true", state: states });
   if (filters.get("q")) query.set("q", filters.get("q"));
   if (filters.get("since")) query.set("since", new Date(`${filters.get("since")}T00:00`).toISOString());
@@ -142,12 +149,12 @@ export class Row {
   }
 
   show(job) {
-    const [word, kind] = stateOf(job);
+    const [word, kind, state] = stateOf(job);
     const title = titleOf(job);
     if (this.name.textContent !== title) { this.name.textContent = title; this.name.title = title; }
     if (this.job && this.job.state !== job.state && ENDED.has(job.state)) announce(`${title}: ${word}`);
     this.job = job;
-    this.link.dataset.state = job.state;
+    this.link.dataset.state = state;
     this.chip.textContent = word;
     this.chip.className = `chip ${kind}`;
     this.bar.element.hidden = !isActive(job);
