@@ -48,6 +48,9 @@ class ImageDocument(BaseModel):
     destinations: list[str]
     targets: list[TargetDocument] = Field(description="Each of `destinations`, with the name that leads to it.")
     digest: str | None = Field(description="Of the image's root manifest at the registry.")
+    source_digest: str | None = Field(
+        description="By which `rename` and `images` select it: of its root, or of its config in a docker archive."
+    )
     media_type: str | None
     platforms: list[str]
     state: Literal["pending", "pushing", "pushed", "already_present", "skipped", "planned", "failed", "cancelled"]

@@ -117,7 +117,9 @@ class JobArchive:
 
 @dataclass(frozen=True, slots=True)
 class JobImage:
-    """An image of the job. `names` are those in the archive, `destinations` have the form `registry/repository:tag`."""
+    """An image of the job. `names` are those in the archive, `destinations` have the form `registry/repository:tag`.
+
+    `source_digest`: the digest by which options select it; of a docker archive that of its config."""
 
     archive: str
     names: tuple[str, ...]
@@ -127,6 +129,7 @@ class JobImage:
     platforms: tuple[str, ...] = ()
     state: ImageState = ImageState.PENDING
     problem: Problem | None = None
+    source_digest: Digest | None = None
 
 
 class ProblemRenderer(Protocol):
@@ -339,6 +342,7 @@ def _image(image: JobImage, describe: ProblemRenderer) -> dict[str, Any]:
         "destinations": list(image.destinations),
         "targets": _targets(image),
         "digest": image.digest and str(image.digest),
+        "source_digest": image.source_digest and str(image.source_digest),
         "media_type": image.media_type,
         "platforms": list(image.platforms),
         "state": image.state.value,

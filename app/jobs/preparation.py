@@ -18,6 +18,7 @@ from app.jobs.sources.server_archives import quotes_nothing
 from app.jobs.uploads.kept_plans import PlannedArchives
 from app.oci import Descriptor, Reference
 from app.push import Destination, ImageState, PushPlan
+from app.push.plan.image_content import image_identity
 from app.push.plan.open_archives import join_files, open_archives, prefix_errors_with, unquoted
 from app.push.plan.planning import draft_plan, without_images
 from app.push.plan.refusals import refusal
@@ -261,4 +262,5 @@ def _image(archive: str, target: ImageTarget, problem: Problem | None) -> JobIma
         platforms=tuple(str(platform) for platform in entry.platforms),
         state=ImageState.PENDING if problem is None else ImageState.FAILED,
         problem=problem,
+        source_digest=image_identity(entry),
     )

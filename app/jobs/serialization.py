@@ -219,6 +219,7 @@ def image_members(image: JobImage) -> dict[str, Any]:
         "platforms": list(image.platforms),
         "state": image.state.value,
         "problem": _problem_out(image.problem),
+        "source_digest": image.source_digest and str(image.source_digest),
     }
 
 
@@ -232,6 +233,7 @@ def image_from_members(members: Members) -> JobImage:
         platforms=tuple(members.get("platforms", ())),
         state=ImageState(members["state"]),
         problem=_problem_in(members.get("problem")),
+        source_digest=_digest(members.get("source_digest")),
     )
 
 

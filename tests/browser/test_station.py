@@ -98,15 +98,15 @@ def test_the_whole_images_of_a_damaged_archive_are_looked_at_and_pushed(tab: Wat
     page = tab.page
     good, bad = [oci_image(image({"f": name})) for name in (b"good", b"bad")]
     entries = [entry(good, ref="damaged/good:1"), entry(bad, ref="damaged/bad:1")]
-    page.get_by_label("Look inside first").check()
-    page.locator("summary", has_text="Options").click()
-    page.get_by_label("Push the whole images").check()
+    page.locator("[name=mode][value=look]").check()
+    page.locator("#options-details summary").click()
+    page.locator("[name=keep_going]").check()
     chosen(page, ("damaged.tar", oci_layout(entries, without=list(bad.blobs)[1:])))
-    expect(page.get_by_label("Push damaged/good:1")).to_be_checked()
-    expect(page.get_by_label("Push damaged/bad:1")).not_to_be_checked()
-    expect(page.locator(".pick .problem")).to_have_count(1)
+    expect(page.get_by_test_id("pick").nth(0)).to_be_checked()
+    expect(page.get_by_test_id("pick").nth(1)).not_to_be_checked()
+    expect(page.get_by_test_id("review").locator("td .problem")).to_have_count(1)
     assert faults_of_access(page) == []
-    page.get_by_role("button", name="Push 1 image").click()
+    page.get_by_test_id("push").click()
     landed(page, registry, "damaged/good:1")
 
 

@@ -127,11 +127,13 @@ class View {
   }
 
   showNotes(job) {
-    const key = JSON.stringify([job.problem, job.notices, job.next_attempt_at, job.waiting_for, job.state, job.attempt]);
+    const damaged = job.archives.length > 1 ? job.archives.filter((archive) => archive.problem) : [];
+    const key = JSON.stringify([job.problem, damaged, job.notices, job.next_attempt_at, job.waiting_for, job.state, job.attempt]);
     if (key === this.notesKey) return;
     this.notesKey = key;
     const notes = [];
     if (job.problem) notes.push(problemNote(job.problem, Boolean(heldFor(this.id)) || needsDecision(job)));
+    notes.push(...damaged.map(({ name, problem }) => problemNote({ ...problem, title: `${name}: ${problem.title}` })));
     if (needsDecision(job) && !heldFor(this.id)) notes.push(naming(job, () => hooks.open(this.id)));
     if (job.waiting_for && !job.problem) notes.push(waitingNote(job.waiting_for));
     if (job.next_attempt_at && !job.waiting_for?.next_at) notes.push(h("div", { class: "note warn" }, h("p", {}, t("job.next_attempt", { time: exactly(job.next_attempt_at) }))));

@@ -13,7 +13,8 @@ import { keyOf } from "./naming.js";
 // `held` has the upload and the options of the job, those of which the review is true.
 export function review(job, held, pushed) {
   const { rename = {}, images, ...given } = held.options;
-  const picks = job.images.map((image, index) => new Pick(image, inspected(job, index), rename));
+  const isBad = (image) => image.state === "skipped" || Boolean(given.keep_going && image.problem);
+  const picks = job.images.map((image, index) => new Pick(image, inspected(job, index), rename, !isBad(image)));
   const single = picks.length ? null : h("input", { spellcheck: false, placeholder: "team/app:1.2" });
   const error = h("p", { class: "problem", role: "alert" });
   const line = h("div", {});
@@ -76,11 +77,11 @@ const table = (picks) => h("div", { class: "scroll", tabIndex: 0, role: "group",
   h("tbody", {}, ...picks.map((pick) => pick.element))));
 
 class Pick {
-  constructor(image, details, rename) {
+  constructor(image, details, rename, isPicked) {
     this.names = image.names.length ? image.names : [keyOf(image)];
     const [word, kind] = labelOf(image.state);
     const called = image.names[0] || keyOf(image) || t("image.unnamed");
-    this.box = h("input", { type: "checkbox", checked: image.state !== "skipped", "aria-label": t("review.push_image", { name: called }), "data-testid": "pick" });
+    this.box = h("input", { type: "checkbox", checked: isPicked, "aria-label": t("review.push_image", { name: called }), "data-testid": "pick" });
     this.name = h("input", {
       spellcheck: false, value: rename[this.names[0]] || "", "data-testid": "to",
       placeholder: image.destinations.length ? t("review.same_name") : "team/app:1.2", "aria-label": t("review.other_name", { name: called }),

@@ -93,7 +93,7 @@ export default {
   "options.all": "alle",
   "options.existing": "Wenn ein Tag existiert",
   "options.compression": "Unkomprimierte Layer",
-  "options.keep_going": "Die anderen Images übertragen, wenn eines fehlerhaft ist",
+  "options.keep_going": "Die vollständigen Images eines beschädigten Archivs übertragen",
   "existing.overwrite": "überschreiben",
   "existing.skip": "Image überspringen",
   "existing.error": "Fehler melden",
@@ -108,7 +108,7 @@ export default {
   "summary.platforms": "nur",
   "summary.on_existing_tag": "vorhandener Tag:",
   "summary.layer_compression": "Layer:",
-  "summary.keep_going": "die anderen übertragen",
+  "summary.keep_going": "vollständige Images beschädigter Archive",
 
   "uploads.title": "Uploads",
   "uploads.total": "Fortschritt aller Uploads",

@@ -93,7 +93,7 @@ export default {
   "options.all": "all",
   "options.existing": "If a tag exists",
   "options.compression": "Compress plain layers",
-  "options.keep_going": "Push the other images if one is bad",
+  "options.keep_going": "Push the whole images of a damaged archive",
   "existing.overwrite": "overwrite it",
   "existing.skip": "skip the image",
   "existing.error": "fail",
@@ -108,7 +108,7 @@ export default {
   "summary.platforms": "only",
   "summary.on_existing_tag": "existing tag:",
   "summary.layer_compression": "layers:",
-  "summary.keep_going": "push the others",
+  "summary.keep_going": "whole images of damaged archives",
 
   "uploads.title": "Uploads",
   "uploads.total": "Progress of all uploads",
