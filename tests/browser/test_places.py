@@ -80,7 +80,9 @@ def test_a_folder_is_one_delivery_with_joined_parts_and_checksums(
     expect(rows.filter(has_text="unnamed.tar").and_(page.locator("[data-state=succeeded]"))).to_have_count(1)
     page.reload()
     expect(rows).to_have_count(4)
-    report = page.context.request.get(f"{page.url.partition('#')[0]}{page.locator('a.button').last.get_attribute('href')}")
+    report = page.context.request.get(
+        f"{page.url.partition('#')[0]}{page.locator('a.button').last.get_attribute('href')}"
+    )
     outcomes = {row["path"].rpartition("/")[2]: row["outcome"] for row in report.json()["rows"]}
     assert outcomes == {
         "split.tar": "pushed", "good.tar": "pushed", "unnamed.tar": "pushed", "wrong.tar": "failed",
