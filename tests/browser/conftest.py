@@ -14,7 +14,7 @@ from tests.e2e.service import Service, service
 from tests.support.docker_registry import DockerRegistry
 from tests.support.peers import peer
 
-WAIT_MILLISECONDS = 5_000
+WAIT_MILLISECONDS = 20_000
 # A script that runs although the policy forbids it, or a policy that had to stop one, is told here.
 REFUSED_PORTS = "1719,1720,1723,2049,3659,4045,5060,5061,6000,6566,6665,6666,6667,6668,6669,6697,10080"  # by Chromium
 _REPORTS = """

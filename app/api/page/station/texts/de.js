@@ -18,8 +18,8 @@ export default {
   "language.other_code": "en",
   "theme.light": "Hell",
   "theme.dark": "Dunkel",
-  "theme.to_light": "Helle Farben verwenden",
-  "theme.to_dark": "Dunkle Farben verwenden",
+  "theme.to_light": "Hell: helle Farben verwenden",
+  "theme.to_dark": "Dunkel: dunkle Farben verwenden",
 
   "nav.places": "Bereiche",
   "nav.service": "Dienst",
