@@ -134,6 +134,7 @@ def test_the_document_is_the_contract_s() -> None:
                 "destinations": ["r/a:1"],
                 "targets": [{"name": "a:1", "destination": "r/a:1"}],
                 "digest": None,
+                "source_digest": None,
                 "media_type": None,
                 "platforms": ["linux/amd64"],
                 "state": "pending",
