@@ -26,7 +26,7 @@ export function start(given) {
   hooks = given;
   $("older").addEventListener("click", () => { cursors.push(following); refresh(); });
   $("newer").addEventListener("click", () => { cursors.pop(); refresh(); });
-  $("jobs-filter").addEventListener("submit", (event) => { event.preventDefault(); filterChanged(); document.activeElement.blur(); });
+  $("jobs-filter").addEventListener("submit", (event) => { event.preventDefault(); filterChanged(); });
   let typing = 0;
   $("jobs-filter").addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(filterChanged, SOON); });
 }
