@@ -32,7 +32,6 @@ from tests.support.docker_registry import DockerRegistry
 VENDOR = Path(__file__).parent / "vendor"
 CORPUS = Path(__file__).parents[1] / "data" / "corpus"
 AXE = (VENDOR / "axe-core" / "axe.min.js").read_text(encoding="utf-8")
-SOUGHT = 42
 HOSTILE = "<img src=x onerror=alert(1)>\"'`${alert(1)}.tar"
 
 
@@ -212,8 +211,6 @@ async def fill(folder: Path, count: int) -> None:
             )
             named = replace(job, archives=(JobArchive(f"{number:04}.tar", ArchiveSource.UPLOAD, 1000),))
             rows.append({**store._row(named), "home": "", "place": ""})
-            if number == SOUGHT:
-                await write_search_text(connection, SEARCH, named)
         await connection.execute(JOBS.insert(), rows)
     await store.close()
 
@@ -238,15 +235,15 @@ def test_ten_thousand_jobs_are_no_more_work_than_a_page_of_them(browser: Browser
         expect(rows).to_have_count(50)
         page.locator("#newer").click()
         expect(rows.first).to_contain_text("9949.tar")
-        page.locator("#jobs-filter [name=q]").fill(f"{SOUGHT:04}.tar")
-        expect(rows).to_have_count(1)
-        page.reload()
-        expect(rows).to_have_count(1)
-        page.locator("#jobs-filter [name=q]").fill("")
-        expect(rows).to_have_count(50)
+        page.locator("#newer").click()
+        expect(rows.first).to_contain_text("9999.tar")
         put(running, "new.tar?wait=20", archive("browser/new:1"))
         expect(rows.first).to_contain_text("new.tar")
         expect(rows).to_have_count(50)
+        page.locator("#jobs-filter [name=q]").fill("new.tar")
+        expect(rows).to_have_count(1)
+        page.reload()
+        expect(rows).to_have_count(1)
         context.close()
 
 
