@@ -22,8 +22,7 @@ from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from app.jobs import Job, JobState
 from app.jobs.model import ArchiveSource, JobArchive
-from app.jobs.store.search import write_search_text
-from app.jobs.store.sql import JOBS, SEARCH, SqlJobStore
+from app.jobs.store.sql import JOBS, SqlJobStore
 from tests.browser.conftest import Watched, watch
 from tests.e2e.service import Service, service
 from tests.support.archives import docker_save, image, tagged
