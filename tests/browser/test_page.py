@@ -198,7 +198,7 @@ def test_what_an_archive_brings_along_of_attestations_is_shown(tab: Watched) -> 
 async def fill(folder: Path, count: int) -> None:
     """With jobs that have ended, written as one transaction."""
     store = await SqlJobStore.open(f"sqlite:///{folder / 'jobs.sqlite'}")
-    began = datetime.now(UTC) - timedelta(hours=1)
+    began = datetime.now(UTC) - timedelta(hours=3)
     async with store.transaction() as connection:
         rows = []
         for number in range(count):

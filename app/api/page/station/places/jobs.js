@@ -127,22 +127,23 @@ function list(element, jobs) {
 export function update(job, isListed = false) {
   if (!rows.has(job.id)) {
     if (!isListed) return;
-    rows.set(job.id, new Row(job, filters));
+    rows.set(job.id, new Row(job));
   }
   const row = rows.get(job.id);
+  if (isListed) row.link.href = route.format("jobs", job.id, filters);
   row.show(job);
   row.mark(job.id === chosen);
 }
 
 // A link to a job with its state and progress.
 export class Row {
-  constructor(job, query = null) {
+  constructor(job) {
     this.name = h("span", { class: "name" });
     this.chip = h("span", { class: "chip" });
     this.numbers = h("span", { class: "numbers" });
     this.time = h("time", { class: "numbers", dateTime: job.created_at, title: job.created_at }, when(job.created_at));
     this.bar = bar(t("job.progress"));
-    this.link = h("a", { class: "job", href: route.format("jobs", job.id, query) },
+    this.link = h("a", { class: "job", href: route.format("jobs", job.id) },
       h("span", { class: "line" }, this.name, this.chip), this.bar.element,
       h("span", { class: "line" }, this.numbers, this.time));
     this.element = h("li", {}, this.link);
