@@ -360,6 +360,7 @@ def test_the_keyboard_is_enough(tab: Watched, running: Service) -> None:
     expect(search).to_be_focused()
     page.keyboard.type("keys.tar")
     page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"#/jobs\?q=keys.tar$"))
     expect(page.locator("#jobs .job")).to_have_count(1)
     page.keyboard.press("j")
     expect(page.locator("#jobs .job").first).to_be_focused()

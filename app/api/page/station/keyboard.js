@@ -10,7 +10,7 @@ export function start() {
     if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
     const isTyping = event.target.matches(FIELDS);
     if (event.key === "Escape") leave(event.target, isTyping);
-    else if (event.key === "Enter" && event.target.type === "search") event.target.blur();
+    else if (event.key === "Enter" && event.target.type === "search") { event.target.form.requestSubmit(); event.target.blur(); }
     else if (isTyping) return;
     else if (event.key === "/") search(event);
     else if (event.key === "j" || event.key === "k") move(event.key === "j" ? 1 : -1);
