@@ -74,7 +74,7 @@ async def push(
             assert answer.headers["content-type"] == "application/problem+json"
             assert 400 <= answer.status_code < 500 or answer.status_code == 502
             document = document.get("job") or {"state": "failed", "problem": document, "images": []}
-    assert document["state"] == "failed" or not list((place / "spool").iterdir())
+    assert document["state"] == "failed" or not list((place / "spool").glob(f"{document['id']}*"))
     return document
 
 

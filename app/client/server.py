@@ -15,6 +15,7 @@ import httpx
 
 from app import __version__
 from app.errors import InvalidRequest
+from app.net.transport import NoCookies
 
 RETRIED = frozenset({408, 409, 423, 425, 429, 500, 502, 503, 504, 507})  # 409, 423: with the new offset
 FIRST_WAIT_SECONDS = 0.5  # between two attempts; doubled with each
@@ -82,7 +83,9 @@ class Server:
         if token:
             headers["Authorization"] = f"Bearer {token}"
         timeout = httpx.Timeout(TIMEOUT_SECONDS, read=TIMEOUT_SECONDS + POLL_SECONDS)
-        self._client = httpx.Client(headers=headers, timeout=timeout, verify=_trust(self.url, ca_file))
+        self._client = httpx.Client(
+            headers=headers, timeout=timeout, verify=_trust(self.url, ca_file), cookies=NoCookies()
+        )
 
     def __enter__(self) -> Self:
         return self

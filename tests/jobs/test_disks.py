@@ -18,6 +18,7 @@ from app.api.requests.options import parse_options
 from app.jobs.watch import Folder, FolderWatch
 from app.jobs.watch.checksum_lists import find_checksum
 from tests.api.conftest import Served, serving
+from tests.api.test_quoted_content import assert_hidden, lay_out
 from tests.support.archives import docker_save, image, tagged
 
 NAMED = {
@@ -200,3 +201,20 @@ DIGEST = "ab" * 32
 )
 def test_a_list_of_checksums_is_read_as_tools_write_it(text: str, name: str, found: bool) -> None:
     assert find_checksum(text, name) == (f"sha256:{DIGEST}" if found else None)
+
+
+@pytest.mark.parametrize("name", ["text", "gzip", "zstd", "xz", "json", "pem"])
+async def test_nothing_of_a_file_that_is_left_is_quoted(station: Station, name: str) -> None:
+    disk = station.folder / "disk7"
+    disk.mkdir()
+    left = lay_out(disk, name)
+    (disk / "app.tar").write_bytes(next(iter(NAMED.values())))
+    for elapsed in (0, 9, 20):
+        await station.look(elapsed)
+    (report,) = station.folder.rglob("*.delivery.json")
+    assert [row["path"] for row in json.loads(report.read_text())["rows"] if row["outcome"] == "left_out"] == [
+        f"disk7/{name}"
+    ]
+    for file in station.folder.rglob("*.delivery.*"):
+        assert_hidden(file.read_text())
+    assert left.exists()

@@ -32,7 +32,7 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
         "were missed. `job`: a brief JobDocument. `progress`: the `id`, `revision`, `progress` and `waiting_for` of a "
         "JobDocument. `deleted`: the `id` of a job. At most 100 jobs twice a second; a job that changes more often is "
         "sent in its newest state. No event has an id.",
-        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+        "content": {"text/event-stream": {"schema": {"type": ["string", "object"]}}},
     }
 }
 

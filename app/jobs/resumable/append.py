@@ -72,7 +72,7 @@ class UploadAppender:
 
     def _take_room(self, upload: ActiveUpload, size: int) -> None:
         """Reserve `size` bytes, and drop the index if it has become too large. Raises SpoolFull, QuotaExceeded."""
-        if not self._workshop.indexes.hold(upload.state.id, upload.state.submitter, upload.tally.memory):
+        if not self._workshop.indexes.reserve(upload.state.id, upload.state.submitter, upload.tally.memory):
             self._uploads.drop_index(upload)
         self._workshop.spool.check_space(size)
         self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)

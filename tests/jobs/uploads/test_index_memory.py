@@ -16,11 +16,11 @@ MANY = tar_of(2_000)
 
 def test_a_token_holds_half_of_what_the_others_leave() -> None:
     memory = IndexMemory(8 * SIZE)
-    assert [memory.hold(f"a{number}", "a", SIZE) for number in range(6)] == [True] * 4 + [False] * 2
-    assert [memory.hold(f"b{number}", "b", SIZE) for number in range(3)] == [True] * 2 + [False]
+    assert [memory.reserve(f"a{number}", "a", SIZE) for number in range(6)] == [True] * 4 + [False] * 2
+    assert [memory.reserve(f"b{number}", "b", SIZE) for number in range(3)] == [True] * 2 + [False]
     memory.release("a0")
-    assert memory.hold("a1", "a", SIZE)
-    assert not memory.hold("a1", "a", 2 * SIZE)
+    assert memory.reserve("a1", "a", SIZE)
+    assert not memory.reserve("a1", "a", 2 * SIZE)
     assert memory.used == 5 * SIZE
     for key in ("a1", "a2", "a3", "b0", "b1", "unknown"):
         memory.release(key)
@@ -29,8 +29,8 @@ def test_a_token_holds_half_of_what_the_others_leave() -> None:
 
 def test_small_archives_and_services_without_tokens() -> None:
     memory = IndexMemory(2 * SIZE)
-    assert all(memory.hold(str(number), "a", FREE_BYTES) for number in range(100))
-    assert [memory.hold(f"x{number}", "", SIZE) for number in range(3)] == [True, True, False]
+    assert all(memory.reserve(str(number), "a", FREE_BYTES) for number in range(100))
+    assert [memory.reserve(f"x{number}", "", SIZE) for number in range(3)] == [True, True, False]
 
 
 async def test_an_upload_without_memory_for_its_index_is_told_to_come_later(bench: Bench) -> None:
