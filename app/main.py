@@ -114,23 +114,23 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
     async with AsyncExitStack() as stack:
         backed = await stack.enter_async_context(open_persistence(settings))
         registries = await stack.enter_async_context(configured_registries(settings))
-        workshop = await asyncio.to_thread(_workshop, settings, backed, spool, registries)
-        workshop = replace(workshop, open_store=None if store is None else partial(open_layout, store.registry))
+        runtime = await asyncio.to_thread(_runtime, settings, backed, spool, registries)
+        runtime = replace(runtime, open_store=None if store is None else partial(open_layout, store.registry))
         arriving = UploadFiles(backed.own_dir / "uploads", settings.data_dir / "spool")
-        uploads = await UploadTable.load(arriving, workshop.limits, workshop.stored, workshop.indexes)
-        _observe(workshop.ledger, metrics)
-        await _trace(settings, stack, workshop.ledger)
+        uploads = await UploadTable.load(arriving, runtime.limits, runtime.stored, runtime.indexes)
+        _observe(runtime.tracker, metrics)
+        await _trace(settings, stack, runtime.tracker)
         webhook = _webhook(settings, Outbox(backed.own_dir / "webhook"))
         if webhook is not None:
-            workshop.ledger.on_job_ended(webhook.enqueue)
+            runtime.tracker.on_job_ended(webhook.enqueue)
         await stack.enter_async_context(run_webhook(webhook))
         audit = AuditRetention(backed.store, settings.keep_audit, settings.audit_max_bytes, metrics.count_deleted_audit)
         reports = SqlDeliveryStore(backed.store)
-        kept = replace(workshop, audit=audit, deliveries=DeliveryRetention(reports, settings.keep_deliveries))
+        kept = replace(runtime, audit=audit, deliveries=DeliveryRetention(reports, settings.keep_deliveries))
         service = await stack.enter_async_context(_at_work(settings, kept, uploads))
         deliveries = Deliveries(reports, service)
-        resumable = await stack.enter_async_context(resumable_uploads(replace(workshop, spool=disk), service, uploads))
-        await stack.enter_async_context(run_store_retention(_store_retention(settings, store, workshop)))
+        resumable = await stack.enter_async_context(resumable_uploads(replace(runtime, spool=disk), service, uploads))
+        await stack.enter_async_context(run_store_retention(_store_retention(settings, store, runtime)))
         await stack.enter_async_context(run_watcher(_folder_watch(settings, service, deliveries)))
         yield ApiContext(
             service=service,
@@ -142,22 +142,22 @@ async def _running(settings: Settings, metrics: Metrics, store: ImageStore | Non
             deliveries=deliveries,
             audit=backed.store,
             store=store,
-            usage=DiskUsage(settings.data_dir, workshop.ledger, None if store is None else store.size),
+            usage=DiskUsage(settings.data_dir, runtime.tracker, None if store is None else store.size),
             metrics=metrics,
         )
 
 
-async def _trace(settings: Settings, stack: AsyncExitStack, ledger: JobTracker) -> None:
+async def _trace(settings: Settings, stack: AsyncExitStack, tracker: JobTracker) -> None:
     if settings.otel_endpoint is not None:
         traces = await asyncio.to_thread(JobTracer.open, settings.otel_endpoint)
         stack.push_async_callback(asyncio.to_thread, traces.close)
-        ledger.on_job_ended(traces.record_job)
+        tracker.on_job_ended(traces.record_job)
 
 
-def _observe(ledger: JobTracker, metrics: Metrics) -> None:
-    ledger.on_transition(JobLog().record)
-    ledger.on_job_ended(metrics.count_ended)
-    ledger.observe_sent(metrics.count_sent)
+def _observe(tracker: JobTracker, metrics: Metrics) -> None:
+    tracker.on_transition(JobLog().record)
+    tracker.on_job_ended(metrics.count_ended)
+    tracker.observe_sent(metrics.count_sent)
 
 
 def _rates(settings: Settings) -> Mapping[Kind, Rate]:
@@ -176,27 +176,27 @@ def _spool(settings: Settings, disk: DiskSpool) -> DiskSpool | S3Spool:
     return disk if settings.spool_url is None else S3Spool(open_store(settings.spool_url), disk)
 
 
-def _at_work(settings: Settings, workshop: JobRuntime, uploads: UploadTable) -> AbstractAsyncContextManager[JobService]:
-    return run_job_service(workshop, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
+def _at_work(settings: Settings, runtime: JobRuntime, uploads: UploadTable) -> AbstractAsyncContextManager[JobService]:
+    return run_job_service(runtime, keep=settings.keep_jobs, keep_bytes=settings.keep_bytes, arriving=uploads.jobs)
 
 
-def _workshop(
+def _runtime(
     settings: Settings, backed: Persistence, spool: Spool, registries: Mapping[str, ActiveRegistry]
 ) -> JobRuntime:
     """Return the dependencies of the job layer. Blocks, because it reads keys."""
     decoders = DecoderMemory(settings.decoder_memory)
-    lanes = PushResources(blob_cache=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
+    resources = PushResources(blob_cache=SqliteBlobInfoCache(backed.own_dir / "layers.sqlite"), decoders=decoders)
     return JobRuntime(
-        ledger=backed.ledger,
+        tracker=backed.tracker,
         spool=spool,
         queue=backed.queue,
         registries={name: each.configured for name, each in registries.items()},
         roots=AllowedRoots(settings.path_roots),
         max_archive_bytes=settings.max_upload_bytes,
-        lanes=lanes,
-        early=EarlyPushes(lanes, backed.ledger),
+        resources=resources,
+        early=EarlyPushes(resources, backed.tracker),
         schedule=RetrySchedule(settings.retry_for),
-        fellows=backed.fellows,
+        replicas=backed.replicas,
         sweeps=SweepSchedule(settings.sweep_interval, settings.sweep_age),
         leases=backed.leases,
         signatures=_policies(settings),
@@ -208,12 +208,12 @@ def _view(opened: ActiveRegistry) -> RegistryView:
     return RegistryView(opened.configured.url, opened.check, opened.configured)
 
 
-def _store_retention(settings: Settings, store: ImageStore | None, workshop: JobRuntime) -> StoreRetention | None:
+def _store_retention(settings: Settings, store: ImageStore | None, runtime: JobRuntime) -> StoreRetention | None:
     if store is None:
         return None
     days = settings.store_keep_days
     rule = RetentionRule(None if days is None else days * 86_400.0, settings.store_keep_tags)
-    return StoreRetention(store, rule, settings.data_dir / "store-seen.json", workshop.ledger.age.now)
+    return StoreRetention(store, rule, settings.data_dir / "store-seen.json", runtime.tracker.age.now)
 
 
 def _folder_watch(settings: Settings, service: JobService, deliveries: Deliveries) -> FolderWatch | None:

@@ -33,10 +33,10 @@ class Persistence:
     """The persistence adapters. `own_dir` is the part of the data directory that only this process uses."""
 
     store: SqlJobStore
-    ledger: JobTracker
+    tracker: JobTracker
     queue: JobQueue
     own_dir: Path
-    fellows: ReplicaHeartbeat | None = None
+    replicas: ReplicaHeartbeat | None = None
     leases: TagLeases = field(default_factory=LocalTagLeases)
 
 
@@ -54,8 +54,8 @@ async def open_persistence(settings: Settings) -> AsyncIterator[Persistence]:
         return
     store = await SqlJobStore.open(_sqlite_url(settings))
     try:
-        ledger = JobTracker(store, age=SqlServiceAge(store))
-        yield Persistence(store, ledger, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
+        tracker = JobTracker(store, age=SqlServiceAge(store))
+        yield Persistence(store, tracker, LocalJobQueue(settings.max_running_jobs), settings.data_dir)
     finally:
         await store.close()
 
@@ -85,9 +85,9 @@ async def _open_postgres(settings: Settings) -> AsyncIterator[Persistence]:
         try:
             this_replica = Replica(replica, place, home, _FileVisibility(store), seconds, shared)
             async with PgQueuerJobQueue.open(url, this_replica, settings.max_running_jobs) as queue:
-                ledger = JobTracker(store, PostgresNotifications(url, str(replica)), age=SqlServiceAge(store))
-                fellows = PostgresHeartbeat(store, str(replica), seconds)
-                yield Persistence(store, ledger, queue, own, fellows, PostgresTagLeases(store))
+                tracker = JobTracker(store, PostgresNotifications(url, str(replica)), age=SqlServiceAge(store))
+                replicas = PostgresHeartbeat(store, str(replica), seconds)
+                yield Persistence(store, tracker, queue, own, replicas, PostgresTagLeases(store))
         finally:
             await store.close()
 

@@ -86,15 +86,17 @@ async def _push(task: PushCommand, display: Display) -> Job:
         registries = await stack.enter_async_context(open_destinations(task.settings))
         pick_registry(registries, task.registry)
         spool = DiskSpool(stack.enter_context(_spool_below(task.settings.data_dir)))
-        lanes = PushResources(blob_cache=SqliteBlobInfoCache(cache_file()))
-        ledger = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
-        workshop = JobRuntime(ledger, spool, LocalJobQueue(1), registries, lanes=lanes, open_store=task.open_store)
+        resources = PushResources(blob_cache=SqliteBlobInfoCache(cache_file()))
+        tracker = JobTracker(MemoryJobStore(), save_seconds=SHOWN_SECONDS)
+        runtime = JobRuntime(
+            tracker, spool, LocalJobQueue(1), registries, resources=resources, open_store=task.open_store
+        )
         stack.enter_context(_cancelled_by_signals())
         job = Job.new(JobState.RECEIVING, utc_now()).evolve(registry=task.registry, options=task.options)
         try:
             taker = ArchiveLoader(spool, stack, display.received, may_be_cut=task.options.keep_going)
             archives = await _taken(taker, task)
-            return await _run(job.transition_to(JobState.QUEUED, archives=archives), workshop, display)
+            return await _run(job.transition_to(JobState.QUEUED, archives=archives), runtime, display)
         except TarmacError as error:
             return job.transition_to(JobState.FAILED, problem=error.problem, finished_at=utc_now())
         except asyncio.CancelledError:
@@ -117,25 +119,25 @@ async def _taken(taker: ArchiveLoader, task: PushCommand) -> tuple[JobArchive, .
     return tuple(archives)
 
 
-async def _run(job: Job, workshop: JobRuntime, display: Display) -> Job:
+async def _run(job: Job, runtime: JobRuntime, display: Display) -> Job:
     """Run the job and show its end, also if it is cancelled."""
-    await workshop.ledger.add(job)
-    saving = asyncio.create_task(workshop.ledger.run_saver())  # a state is shown after it is stored
-    watching = asyncio.create_task(_watch(job.id, workshop.ledger, display))
+    await runtime.tracker.add(job)
+    saving = asyncio.create_task(runtime.tracker.run_saver())  # a state is shown after it is stored
+    watching = asyncio.create_task(_watch(job.id, runtime.tracker, display))
     try:
-        await Runner(workshop).run(job.id)
+        await Runner(runtime).run(job.id)
         await watching
     except asyncio.CancelledError:
-        job = await workshop.ledger.newest(job.id)
+        job = await runtime.tracker.newest(job.id)
         return job if job.ended else job.transition_to(JobState.CANCELLED, finished_at=utc_now())
     finally:
         watching.cancel()
         saving.cancel()
-    return await workshop.ledger.get(job.id)
+    return await runtime.tracker.get(job.id)
 
 
-async def _watch(job_id: str, ledger: JobTracker, display: Display) -> None:
-    with ledger.subscribe(job_id) as news:
+async def _watch(job_id: str, tracker: JobTracker, display: Display) -> None:
+    with tracker.subscribe(job_id) as news:
         while True:
             job = await news.next()
             display.job(job)

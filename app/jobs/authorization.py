@@ -34,7 +34,7 @@ class AuthorizedJobs(JobService):
     def __init__(self, service: JobService, caller: Caller) -> None:
         vars(self).update(vars(service))
         self._caller = caller
-        self._workshop = with_upload_limit(service._workshop, caller)
+        self._runtime = with_upload_limit(service._runtime, caller)
         self._submitter = None if caller.sees_all else caller.name
 
     async def begin(
@@ -64,15 +64,15 @@ class AuthorizedJobs(JobService):
         return job
 
     async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
-        self._visible(await self._ledger.look(job_id, 0))
+        self._visible(await self._tracker.look(job_id, 0))
         return await super().images(job_id, limit=limit, cursor=cursor)
 
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
-        self._visible(await self._ledger.look(job_id, 0))
+        self._visible(await self._tracker.look(job_id, 0))
         return await super().wait(job_id, seconds, for_answer=for_answer)
 
     async def subscribe(self, job_id: str) -> AsyncGenerator[Job, None]:
-        self._visible(await self._ledger.look(job_id, 0))
+        self._visible(await self._tracker.look(job_id, 0))
         async with aclosing(super().subscribe(job_id)) as states:
             async for job in states:
                 yield job
@@ -92,11 +92,11 @@ class AuthorizedJobs(JobService):
 
     async def check_stored(self, size: int = 1) -> None:
         """Raise QuotaExceeded if the token has no space for `size` more bytes."""
-        workshop, share, most = self._workshop, self._caller.name, self._caller.quota.most_stored
-        workshop.stored.allow(share, most)
-        if most is not None and workshop.fellows is not None and 2 * workshop.stored.used(share) > most:
-            workshop.stored.keep_spooled(await workshop.spool.names())
-        workshop.stored.check(share, size)
+        runtime, share, most = self._runtime, self._caller.name, self._caller.quota.most_stored
+        runtime.stored.allow(share, most)
+        if most is not None and runtime.replicas is not None and 2 * runtime.stored.used(share) > most:
+            runtime.stored.keep_spooled(await runtime.spool.names())
+        runtime.stored.check(share, size)
 
     @asynccontextmanager
     async def within_quota(self) -> AsyncIterator[None]:
@@ -109,7 +109,7 @@ class AuthorizedJobs(JobService):
             return
         async with _DOORS.setdefault(self._caller.name, asyncio.Lock()):
             query = JobQuery(states=_UNDER_WAY, submitter=self._caller.name, limit=most)
-            if len(await self._ledger.page(query)) >= most:
+            if len(await self._tracker.page(query)) >= most:
                 raise QuotaExceeded(
                     f"too many unfinished jobs of {self._caller.name}: {most}; the token allows no more; "
                     "retry when one has ended"
@@ -129,7 +129,7 @@ class AuthorizedJobs(JobService):
 
         The rights of the caller decide, not those of the submitter: a token may have been restricted since."""
         bounds = self._caller.submitter.repositories
-        shown = pick_registry(self._workshop.registries, job.registry).destination.host
+        shown = pick_registry(self._runtime.registries, job.registry).destination.host
         destinations = (destination for image in job.images for destination in image.destinations)
         self._caller.submitter.check(tuple(_reference(destination, shown) for destination in destinations))
         return replace(job, submitter=replace(job.submitter, repositories=bounds))
@@ -139,7 +139,7 @@ class AuthorizedJobs(JobService):
         return replace(job, share=self._caller.name, submitter=self._caller.submitter)
 
     async def _steered(self, job_id: str) -> None:
-        job = self._visible(await self._ledger.look(job_id, 0))
+        job = self._visible(await self._tracker.look(job_id, 0))
         if not (self._caller.is_admin or job.submitter.name == self._caller.name):
             raise Forbidden(f"job {job_id} belongs to another token; {self._caller.name} may only read it")
 
@@ -150,10 +150,10 @@ def _reference(destination: str, registry: str) -> Reference:
     return Reference(registry, repository)
 
 
-def with_upload_limit(workshop: JobRuntime, caller: Caller) -> JobRuntime:
+def with_upload_limit(runtime: JobRuntime, caller: Caller) -> JobRuntime:
     """Return the runtime with the caller's upload limit, if that is the lower one."""
-    bounds = [item for item in (workshop.max_archive_bytes, caller.quota.upload_bytes) if item is not None]
-    return replace(workshop, max_archive_bytes=min(bounds, default=None))
+    bounds = [item for item in (runtime.max_archive_bytes, caller.quota.upload_bytes) if item is not None]
+    return replace(runtime, max_archive_bytes=min(bounds, default=None))
 
 
 __all__ = ["AuthorizedJobs", "with_upload_limit"]

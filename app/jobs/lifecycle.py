@@ -33,7 +33,7 @@ _log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def run_job_service(
-    workshop: JobRuntime,
+    runtime: JobRuntime,
     *,
     keep: timedelta,
     keep_bytes: int | None = None,
@@ -44,30 +44,30 @@ async def run_job_service(
 
     `keep`: ended jobs older than this are deleted. `keep_bytes`: total size of their archives in the spool. `arriving`:
     jobs whose uploads may be resumed."""
-    service = JobService(workshop)
-    await workshop.ledger.age.advance()
-    await see_newest(workshop, _NEWEST)
+    service = JobService(runtime)
+    await runtime.tracker.age.advance()
+    await see_newest(runtime, _NEWEST)
     # with several replicas, others may be running what looks abandoned; the queue knows
-    for job in await recover_jobs(workshop, arriving) if workshop.fellows is None else ():
-        await workshop.queue.put(job.id, job.schedule)
-    ledger = workshop.ledger
+    for job in await recover_jobs(runtime, arriving) if runtime.replicas is None else ():
+        await runtime.queue.put(job.id, job.schedule)
+    tracker = runtime.tracker
     async with _background(
-        ledger.run_saver(),
-        ledger.run_listener(),
-        _keep_house(service, workshop, (keep, keep_bytes)),
-        _keep_alive(workshop),
-        keep_sweeping(workshop),
+        tracker.run_saver(),
+        tracker.run_listener(),
+        _keep_house(service, runtime, (keep, keep_bytes)),
+        _keep_alive(runtime),
+        keep_sweeping(runtime),
     ):
-        runner = Runner(workshop)
-        await workshop.queue.start(runner.run)
+        runner = Runner(runtime)
+        await runtime.queue.start(runner.run)
         try:
             yield service
         finally:
-            await workshop.queue.stop(grace_seconds)
-            await workshop.early.close()
-            await workshop.ledger.drain()
-            await _hand_back(workshop, runner)
-            await _count_time(workshop)
+            await runtime.queue.stop(grace_seconds)
+            await runtime.early.close()
+            await runtime.tracker.drain()
+            await _hand_back(runtime, runner)
+            await _count_time(runtime)
 
 
 @asynccontextmanager
@@ -85,100 +85,100 @@ async def _background(*work: Coroutine[None, None, None]) -> AsyncIterator[None]
         raise errors.exceptions[0] from None
 
 
-async def recover_jobs(workshop: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
+async def recover_jobs(runtime: JobRuntime, arriving: Set[str] = frozenset()) -> tuple[Job, ...]:
     """Recover from a crash or stop, and return the queued jobs, oldest first, without their images.
 
     Uploads in progress fail. Running jobs are requeued, except those that repeatedly crashed the process. Spooled files
     that belong to no job are deleted."""
     waiting: list[Job] = []
     spooled: set[str] = set()
-    async for job in _jobs(workshop, frozenset(JobState) - {JobState.SUCCEEDED}):
+    async for job in _jobs(runtime, frozenset(JobState) - {JobState.SUCCEEDED}):
         present = job
         if job.state is JobState.RECEIVING and job.id in arriving:
-            workshop.ledger.track(await workshop.ledger.get(job.id))
+            runtime.tracker.track(await runtime.tracker.get(job.id))
             spooled.add(f"{job.id}-0")
         elif job.state is JobState.RECEIVING:
-            present = await workshop.ledger.transition(job.id, lambda job: _broken_off(job, workshop))
+            present = await runtime.tracker.transition(job.id, lambda job: _broken_off(job, runtime))
         elif job.state is JobState.RUNNING:
-            present = await workshop.ledger.transition(job.id, lambda job: recover_running(job, workshop.clock()))
-        workshop.arrivals.observe(present)
+            present = await runtime.tracker.transition(job.id, lambda job: recover_running(job, runtime.clock()))
+        runtime.arrivals.observe(present)
         if present.state is JobState.QUEUED:
             waiting.append(present.brief())
         if present.next_attempt_at is not None:
-            workshop.paused.add(present)
-        if not await _is_damaged(workshop, present):
-            spooled.update(_counted(present, workshop))
-    swept = await workshop.spool.sweep(spooled)
+            runtime.paused.add(present)
+        if not await _is_damaged(runtime, present):
+            spooled.update(_counted(present, runtime))
+    swept = await runtime.spool.sweep(spooled)
     if waiting or swept:
         _log.info("service.recovered", jobs=len(waiting), files_deleted=swept)
     waiting.sort(key=acceptance_key)
     if waiting:
-        await _remember_landed(workshop, acceptance_key(waiting[0])[0])
+        await _remember_landed(runtime, acceptance_key(waiting[0])[0])
     return tuple(waiting)
 
 
-async def _is_damaged(workshop: JobRuntime, job: Job) -> bool:
+async def _is_damaged(runtime: JobRuntime, job: Job) -> bool:
     """Return `has_damaged_content` of a job that may lack its images. Nothing of a damaged job is kept."""
-    return job.has_damaged_content and (await workshop.ledger.get(job.id)).has_damaged_content
+    return job.has_damaged_content and (await runtime.tracker.get(job.id)).has_damaged_content
 
 
-async def see_newest(workshop: JobRuntime, count: int) -> None:
+async def see_newest(runtime: JobRuntime, count: int) -> None:
     """Ensure that jobs accepted from now on follow the `count` newest ones, even if the clock was ahead then."""
-    for job in await workshop.ledger.page(JobQuery(limit=count)):
-        workshop.arrivals.observe(job)
+    for job in await runtime.tracker.page(JobQuery(limit=count)):
+        runtime.arrivals.observe(job)
 
 
-async def _remember_landed(workshop: JobRuntime, oldest: datetime) -> None:
+async def _remember_landed(runtime: JobRuntime, oldest: datetime) -> None:
     """Record the tags written by jobs accepted after the oldest waiting one, so that it does not overwrite them."""
-    is_ordered = not workshop.arrivals.is_ahead(workshop.clock())  # otherwise creation times do not give the order
-    async for job in _jobs(workshop, _ENDED):
+    is_ordered = not runtime.arrivals.is_ahead(runtime.clock())  # otherwise creation times do not give the order
+    async for job in _jobs(runtime, _ENDED):
         if is_ordered and job.created_at < oldest - LONGEST_UPLOAD:
             return
         if acceptance_key(job)[0] > oldest:
-            await workshop.leases.record_pushed(job, pushed_tags(await workshop.ledger.get(job.id)))
+            await runtime.leases.record_pushed(job, pushed_tags(await runtime.tracker.get(job.id)))
 
 
-async def _forget_landed(workshop: JobRuntime) -> None:
+async def _forget_landed(runtime: JobRuntime) -> None:
     oldest = None
-    async for job in _jobs(workshop, frozenset({JobState.QUEUED, JobState.RUNNING})):
+    async for job in _jobs(runtime, frozenset({JobState.QUEUED, JobState.RUNNING})):
         accepted = acceptance_key(job)[0]
         oldest = accepted if oldest is None else min(oldest, accepted)
-    await workshop.leases.forget(oldest)
+    await runtime.leases.forget(oldest)
 
 
-async def _hand_back(workshop: JobRuntime, runner: Runner) -> None:
+async def _hand_back(runtime: JobRuntime, runner: Runner) -> None:
     """Requeue the runs that the shutdown cancelled; they did not crash."""
-    for job_id in filter(workshop.ledger.is_live, runner.cut_off):
+    for job_id in filter(runtime.tracker.is_live, runner.cut_off):
         try:
-            job = await workshop.ledger.transition(job_id, requeue_on_shutdown)
+            job = await runtime.tracker.transition(job_id, requeue_on_shutdown)
         except (Conflict, NotFound, Unavailable):
             continue  # its user cancelled it, or it resumes as it is after the next start
-        await workshop.queue.put(job_id, job.schedule)  # another replica can claim it before this one counts as dead
-    if workshop.fellows is not None:
-        await workshop.fellows.leave()
+        await runtime.queue.put(job_id, job.schedule)  # another replica can claim it before this one counts as dead
+    if runtime.replicas is not None:
+        await runtime.replicas.leave()
 
 
-async def _keep_alive(workshop: JobRuntime) -> None:
+async def _keep_alive(runtime: JobRuntime) -> None:
     """Send heartbeats, and fail the uploads that a dead replica was receiving."""
-    while workshop.fellows is not None:
+    while runtime.replicas is not None:
         try:
-            for job_id in await workshop.fellows.heartbeat():
+            for job_id in await runtime.replicas.heartbeat():
                 with suppress(Conflict, NotFound):  # another replica was faster
-                    await workshop.ledger.transition(job_id, lambda job: _broken_off(job, workshop))
-            await see_newest(workshop, 1)
+                    await runtime.tracker.transition(job_id, lambda job: _broken_off(job, runtime))
+            await see_newest(runtime, 1)
         except Unavailable as error:
             _log.warning("replica.heartbeat_failed", reason=str(error))
-        await asyncio.sleep(workshop.fellows.beat_seconds)
+        await asyncio.sleep(runtime.replicas.beat_seconds)
 
 
-async def delete_older(service: JobService, workshop: JobRuntime, keep: timedelta) -> int:
+async def delete_older(service: JobService, runtime: JobRuntime, keep: timedelta) -> int:
     """Delete jobs that ended longer than `keep` ago, and their files. Return how many were deleted.
 
     The service must have run for `keep` since, so that a wrong clock deletes nothing."""
-    now = workshop.clock()
-    limit, oldest = now - keep, workshop.ledger.age.now() - keep.total_seconds()
+    now = runtime.clock()
+    limit, oldest = now - keep, runtime.tracker.age.now() - keep.total_seconds()
     count = 0
-    async for job in _ended_before(workshop, limit):
+    async for job in _ended_before(runtime, limit):
         is_over = job.finished_at is not None and not limit <= job.finished_at <= now
         if is_over and job.ended_age <= oldest:
             try:
@@ -189,30 +189,30 @@ async def delete_older(service: JobService, workshop: JobRuntime, keep: timedelt
     return count
 
 
-async def _ended_before(workshop: JobRuntime, limit: datetime) -> AsyncIterator[Job]:
+async def _ended_before(runtime: JobRuntime, limit: datetime) -> AsyncIterator[Job]:
     """Yield ended jobs that were created before `limit`, or with a clock that was ahead."""
-    now = workshop.clock()
-    async for job in _jobs(workshop, _ENDED):
+    now = runtime.clock()
+    async for job in _jobs(runtime, _ENDED):
         if job.created_at <= now:
             break
         yield job
-    async for job in _jobs(workshop, _ENDED, (timestamp_key(limit), "")):
+    async for job in _jobs(runtime, _ENDED, (timestamp_key(limit), "")):
         yield job
 
 
-async def _count_time(workshop: JobRuntime) -> None:
+async def _count_time(runtime: JobRuntime) -> None:
     try:
-        await workshop.ledger.age.advance()
+        await runtime.tracker.age.advance()
     except Unavailable as error:
         _log.warning("service.age_not_stored", reason=str(error))
 
 
-async def delete_over_quota(service: JobService, workshop: JobRuntime, keep_bytes: int) -> int:
+async def delete_over_quota(service: JobService, runtime: JobRuntime, keep_bytes: int) -> int:
     """Delete ended jobs if their archives in the spool exceed `keep_bytes`, and return how many were deleted.
 
     The oldest jobs of the tokens above their fair share are deleted first. Jobs that succeeded have no archives."""
     kept: dict[str, list[tuple[str, int]]] = {}  # by token; newest first
-    async for job in _jobs(workshop, frozenset({JobState.FAILED, JobState.CANCELLED})):
+    async for job in _jobs(runtime, frozenset({JobState.FAILED, JobState.CANCELLED})):
         if own := sum(file.size for file in owned_files(job)):
             kept.setdefault(job.share, []).append((job.id, own))
     most = fair_share([sum(size for _, size in jobs) for jobs in kept.values()], keep_bytes)
@@ -246,33 +246,33 @@ def _beyond(jobs: Sequence[tuple[str, int]], most: int) -> Iterator[str]:
             yield job_id
 
 
-async def _apply_retention(workshop: JobRuntime) -> None:
-    for retention in (workshop.audit, workshop.deliveries):
+async def _apply_retention(runtime: JobRuntime) -> None:
+    for retention in (runtime.audit, runtime.deliveries):
         if retention is not None:
-            await retention.apply(workshop.clock(), workshop.ledger.age.now())
+            await retention.apply(runtime.clock(), runtime.tracker.age.now())
 
 
-async def _keep_house(service: JobService, workshop: JobRuntime, keep: tuple[timedelta, int | None]) -> None:
+async def _keep_house(service: JobService, runtime: JobRuntime, keep: tuple[timedelta, int | None]) -> None:
     age, most = keep
     while True:
         try:
-            await workshop.ledger.age.advance()
-            await delete_older(service, workshop, age)
+            await runtime.tracker.age.advance()
+            await delete_older(service, runtime, age)
             if most is not None:
-                await delete_over_quota(service, workshop, most)
-            await _forget_landed(workshop)
-            await _apply_retention(workshop)
+                await delete_over_quota(service, runtime, most)
+            await _forget_landed(runtime)
+            await _apply_retention(runtime)
         except Unavailable as error:
             _log.warning("retention.failed", reason=str(error))
         await asyncio.sleep(min(HOUSEKEEPING_SECONDS, max(age.total_seconds(), 1.0)))
 
 
 async def _jobs(
-    workshop: JobRuntime, states: frozenset[JobState], before: tuple[str, str] | None = None
+    runtime: JobRuntime, states: frozenset[JobState], before: tuple[str, str] | None = None
 ) -> AsyncIterator[Job]:
     """Yield the jobs newest first, in batches, without their images."""
     while True:
-        jobs = await workshop.ledger.page(JobQuery(states=states, before=before, limit=_BATCH))
+        jobs = await runtime.tracker.page(JobQuery(states=states, before=before, limit=_BATCH))
         for job in jobs:
             yield job
         if len(jobs) < _BATCH:
@@ -280,10 +280,10 @@ async def _jobs(
         before = key_of(jobs[-1])
 
 
-def _counted(job: Job, workshop: JobRuntime) -> Iterator[str]:
+def _counted(job: Job, runtime: JobRuntime) -> Iterator[str]:
     """Yield the names of the job's files in the spool, and count them as stored by its token."""
     for file in owned_files(job):
-        workshop.stored.put(job.share, file.name, file.size)
+        runtime.stored.put(job.share, file.name, file.size)
         yield file.name
 
 
@@ -293,7 +293,7 @@ def owned_files(job: Job) -> tuple[SpooledFile, ...]:
     return tuple(file for file in files if file.owned)
 
 
-def _broken_off(job: Job, workshop: JobRuntime) -> Job:
+def _broken_off(job: Job, runtime: JobRuntime) -> Job:
     """Return the job as failed, unless its replica, which was taken for dead, has accepted it meanwhile."""
     if job.state is not JobState.RECEIVING:
         return job
@@ -301,7 +301,7 @@ def _broken_off(job: Job, workshop: JobRuntime) -> Job:
     return job.transition_to(
         JobState.FAILED,
         problem=error.problem,
-        finished_at=workshop.clock(),
+        finished_at=runtime.clock(),
         archives=tuple(replace(archive, file=None) for archive in job.archives),
         idempotency_key=None,
     )

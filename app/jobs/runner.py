@@ -54,9 +54,9 @@ _log = structlog.get_logger(__name__)
 class Runner:
     """Runs the jobs that the queue passes to it."""
 
-    def __init__(self, workshop: JobRuntime, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
-        self._workshop = workshop
-        self._ledger = workshop.ledger
+    def __init__(self, runtime: JobRuntime, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self._runtime = runtime
+        self._tracker = runtime.tracker
         self._patience = patience_seconds
         self.cut_off: set[str] = set()  # jobs whose run was cancelled
 
@@ -79,14 +79,14 @@ class Runner:
         if job.ended:
             return  # the job was running at too many crashes of its process
         self.cut_off.discard(job_id)
-        began = self._workshop.elapsed()
+        began = self._runtime.elapsed()
         try:
             problem = await self._problem_of(job)
         except TagsLeasedError:
             await self._step_aside(job)
             return
         try:
-            took = timedelta(seconds=self._workshop.elapsed() - began)
+            took = timedelta(seconds=self._runtime.elapsed() - began)
             ended = await self._record(job_id, lambda present: self._ended(_same_run(present, job), problem, took))
         except (Conflict, NotFound):
             return
@@ -104,24 +104,24 @@ class Runner:
             job = await self._record(begun.id, lambda present: requeue_for_leases(_same_run(present, begun)))
         except (Conflict, NotFound):
             return
-        await self._workshop.queue.put(job.id, replace(job.schedule, not_before=self._workshop.clock() + ASIDE))
+        await self._runtime.queue.put(job.id, replace(job.schedule, not_before=self._runtime.clock() + ASIDE))
 
     async def _pause(self, job: Job) -> None:
         """Queue the job, then register it as paused.
 
         In the opposite order a resume before the queueing would be lost, and the job would wait out its pause."""
-        await self._workshop.queue.put(job.id, job.schedule)
-        self._workshop.paused.add(job)
+        await self._runtime.queue.put(job.id, job.schedule)
+        self._runtime.paused.add(job)
 
     async def _resume(self, registry: str) -> None:
         """Resume the jobs that wait for `registry`, because this job reached it."""
-        for job_id in self._workshop.paused.take(registry):
+        for job_id in self._runtime.paused.take(registry):
             try:
-                job = await self._ledger.transition(job_id, lambda job: resumed(job, self._workshop.clock()))
+                job = await self._tracker.transition(job_id, lambda job: resumed(job, self._runtime.clock()))
             except (NotFound, Unavailable):
                 continue  # deleted meanwhile; or it resumes at its time
             if job.state is JobState.QUEUED:
-                await self._workshop.queue.put(job_id, job.schedule)
+                await self._runtime.queue.put(job_id, job.schedule)
 
     async def _problem_of(self, job: Job) -> Problem | None:
         """Push the job and return its problem; None if the plan was executed, even if images failed."""
@@ -139,46 +139,46 @@ class Runner:
         return None
 
     async def _push(self, job: Job) -> None:
-        configured = pick_registry(self._workshop.registries, job.registry)
+        configured = pick_registry(self._runtime.registries, job.registry)
         proved = with_verification(configured.registry, job.options.verify)
         registry = FencedRegistry(proved, lambda: self._check_held(job), partial(configured.may_mount, job.submitter))
         job = await self._joined(job)
         archives = await self._look_at_all(job)
         opener = PushPreparer(
-            self._workshop.spool,
-            self._workshop.limits,
-            self._workshop.signatures,
+            self._runtime.spool,
+            self._runtime.limits,
+            self._runtime.signatures,
             configured.check,
-            self._workshop.open_store,
+            self._runtime.open_store,
         )
 
         def understood(found: Findings) -> None:
-            self._ledger.update_progress(job.id, lambda job: with_findings(job, found))
+            self._tracker.update_progress(job.id, lambda job: with_findings(job, found))
 
         looked_at = replace(job, archives=archives)
         reads_all = reads_content(proved) or any(archive.source is ArchiveSource.WATCH for archive in archives)
-        known = self._workshop.plans.take(looked_at) or ()
+        known = self._runtime.plans.take(looked_at) or ()
         async with opener.prepare(looked_at, configured.destination, understood, known, reads_all=reads_all) as opened:
             emit = self._teller(job, opened)
-            await self._workshop.early.wait_until_done(job.id)
-            reporter = RetryReporter(self._ledger, await self._ledger.newest(job.id), job.registry)
+            await self._runtime.early.wait_until_done(job.id)
+            reporter = RetryReporter(self._tracker, await self._tracker.newest(job.id), job.registry)
             with collect_warnings(lambda text: emit(NoticeAdded(text))), observe_retries(reporter):
                 if job.options.dry_run:
                     await self._inspect(job, opened)
-                    found = await dry_run(opened.plan, opened.files, proved, emit, resources=self._workshop.lanes)
-                    self._ledger.update_progress(
+                    found = await dry_run(opened.plan, opened.files, proved, emit, resources=self._runtime.resources)
+                    self._tracker.update_progress(
                         job.id,
                         lambda job: job.evolve(inspection=with_registry_state(job.inspection, opened.plan, found)),
                     )
                 else:
                     async with self._leased(job, opened) as plan:
                         with configured.under_way(job.id):
-                            await execute(plan, opened.files, registry, emit, resources=self._workshop.lanes)
+                            await execute(plan, opened.files, registry, emit, resources=self._runtime.resources)
                             await self._keep(configured, job, plan)
 
     async def _keep(self, configured: ConfiguredRegistry, job: Job, plan: PushPlan) -> None:
         if configured.keep is not None:
-            present = await self._ledger.newest(job.id)
+            present = await self._tracker.newest(job.id)
             await configured.keep(landed_names(present, plan))
 
     async def _joined(self, job: Job) -> Job:
@@ -187,10 +187,10 @@ class Runner:
             return job
         by_path = {archive.file.path: archive for archive in job.archives if archive.file}
         files = [archive.file for archive in job.archives if archive.file]
-        joined = await hash_in_thread(join_continued, files, self._workshop.spool.open, self._workshop.limits)
+        joined = await hash_in_thread(join_continued, files, self._runtime.spool.open, self._runtime.limits)
         archives = tuple(replace(by_path[file.path], file=file, size=file.size) for file in joined)
         if len(archives) < len(job.archives):
-            self._ledger.update_progress(job.id, lambda job: job.evolve(archives=archives))
+            self._tracker.update_progress(job.id, lambda job: job.evolve(archives=archives))
         return replace(job, archives=archives)
 
     async def _look_at_all(self, job: Job) -> tuple[JobArchive, ...]:
@@ -202,7 +202,7 @@ class Runner:
         def show(number: int, archive: JobArchive) -> None:
             archives[number] = archive
             known = tuple(archives)
-            self._ledger.update_progress(job.id, lambda job: job.evolve(archives=known))
+            self._tracker.update_progress(job.id, lambda job: job.evolve(archives=known))
 
         for number, archive in enumerate(job.archives):
             try:
@@ -222,12 +222,12 @@ class Runner:
         # a replica that died at an earlier attempt may have left a part of it
         spooled_as = f"{job.id}-{number}" + (f"-attempt{job.attempt}" if job.attempt > 1 else "")
         with prefix_errors_with(archive.name, several=len(job.archives) > 1), naming_parts(archive.file):
-            return await prepare_archive(archive, spooled_as, self._workshop, job, refused)
+            return await prepare_archive(archive, spooled_as, self._runtime, job, refused)
 
     @asynccontextmanager
     async def _leased(self, job: Job, opened: PreparedPush) -> AsyncIterator[PushPlan]:
         """Acquire the leases of the job's tags. Yield the plan without tags that a later job has written."""
-        leases = self._workshop.leases
+        leases = self._runtime.leases
         names = frozenset(name for image in opened.images if image.problem is None for name in image.destinations)
         async with leases.lease(job, names) as overtaken:
             merges = opened.plan.on_existing_tag in MERGES  # each such job adds to the images of the others
@@ -236,18 +236,18 @@ class Runner:
             try:
                 yield plan
             finally:
-                present = await self._ledger.newest(job.id)
+                present = await self._tracker.newest(job.id)
                 await leases.record_pushed(job, pushed_tags(present) - plan.left)
                 for name in sorted(plan.left):
                     text = f"{name} was written by a job that was accepted later; it is not changed"
-                    self._ledger.update_progress(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
+                    self._tracker.update_progress(job.id, lambda job, text=text: told(job, NoticeAdded(text)))  # type: ignore[misc]
 
     async def _inspect(self, job: Job, opened: PreparedPush) -> None:
         found = await hash_in_thread(inspect_all, opened.plan.archives, opened.files)
-        self._ledger.update_progress(job.id, lambda job: job.evolve(inspection=found))
+        self._tracker.update_progress(job.id, lambda job: job.evolve(inspection=found))
 
     def _teller(self, job: Job, opened: PreparedPush) -> Callable[[Event], None]:
-        meter = start_progress(self._workshop.early.counted(job), opened.plan)
+        meter = start_progress(self._runtime.early.counted(job), opened.plan)
 
         def planned(job: Job) -> Job:
             return job.evolve(
@@ -260,34 +260,34 @@ class Runner:
         def emit(event: Event) -> None:
             nonlocal meter
             meter = with_rate(apply_event(meter, event), time.monotonic())
-            self._ledger.update_progress(job.id, lambda job: told(job.evolve(progress=meter.progress), event))
+            self._tracker.update_progress(job.id, lambda job: told(job.evolve(progress=meter.progress), event))
 
-        self._workshop.early.follow(job.id, emit)
-        self._ledger.update_progress(job.id, planned)
+        self._runtime.early.follow(job.id, emit)
+        self._tracker.update_progress(job.id, planned)
         return emit
 
     async def _record(self, job_id: str, change: Change) -> Job:
         """Change the state of a job. Retry while the database is full or locked, so that no change is lost."""
         while True:
             try:
-                return await self._ledger.transition(job_id, change)
+                return await self._tracker.transition(job_id, change)
             except Unavailable as error:
                 _log.warning("job.state_not_stored", job=job_id, reason=str(error))
                 await asyncio.sleep(self._patience)
 
     async def _check_held(self, job: Job) -> None:
         """Raise Conflict if another replica has taken the job over, so that a suspended replica writes no tag."""
-        if not await self._ledger.still_owns(job):
+        if not await self._tracker.still_owns(job):
             raise _lost(job)
 
     def _begun(self, job: Job) -> Job:
         if job.state is JobState.RUNNING:  # its replica died, and the queue gave the job to this one
-            job = recover_running(job, self._workshop.clock())
+            job = recover_running(job, self._runtime.clock())
             if job.ended:
                 return job
         return job.transition_to(
             JobState.RUNNING,
-            started_at=self._workshop.clock(),
+            started_at=self._runtime.clock(),
             finished_at=None,
             next_attempt_at=None,
             waiting_for=asked_now(job),
@@ -298,11 +298,11 @@ class Runner:
     def _ended(self, job: Job, problem: Problem | None, took: timedelta) -> Job:
         images = job.images if problem is None else tuple(failed(image, problem) for image in job.images)
         problem = problem or problem_of_images(images) or problem_of_archives(job.archives)
-        now = self._workshop.clock()
+        now = self._runtime.clock()
         if problem is None:
             return ended_as(job, JobState.SUCCEEDED, now, images=images)
         job = replace(job, images=images, waited=waited(job, took))
-        pause = self._workshop.schedule.pause(job.waited)
+        pause = self._runtime.schedule.pause(job.waited)
         if pause is not None and is_outage_failure(job, problem, images):
             return pause_for_outage(job, problem, now, pause)
         return ended_as(job, JobState.FAILED, now, problem=problem, images=images)
@@ -310,7 +310,7 @@ class Runner:
     async def _discard(self, job: Job) -> None:
         for archive in job.archives:
             if archive.file is not None:
-                await self._workshop.discard(archive.file)
+                await self._runtime.discard(archive.file)
 
 
 def _same_run(present: Job, begun: Job) -> Job:

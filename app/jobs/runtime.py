@@ -32,12 +32,12 @@ class JobRuntime:
     """The dependencies of the job layer.
 
     `clock` is the time of day; `elapsed` is monotonic, in seconds. `max_archive_bytes` limits one archive as sent.
-    `lanes` are the push resources that all running jobs share. `schedule` says how long an outage of a registry is
-    waited for. `fellows` is set if several replicas form one service; `sweeps` then says when files of dead ones are
+    `resources` are the push resources that all running jobs share. `schedule` says how long an outage of a registry is
+    waited for. `replicas` is set if several replicas form one service; `sweeps` then says when files of dead ones are
     deleted from the spool. `early` pushes archives during their upload. `audit` deletes old entries of the audit
     trail. `open_store` opens the image store, if there is one."""
 
-    ledger: JobTracker
+    tracker: JobTracker
     spool: Spool
     queue: JobQueue
     registries: Mapping[str, ConfiguredRegistry]
@@ -46,12 +46,12 @@ class JobRuntime:
     elapsed: Callable[[], float] = time.monotonic
     limits: Limits = DEFAULT_LIMITS
     max_archive_bytes: int | None = None
-    lanes: PushResources = field(default_factory=PushResources)
+    resources: PushResources = field(default_factory=PushResources)
     leases: TagLeases = field(default_factory=LocalTagLeases)
     arrivals: AcceptanceClock = field(default_factory=AcceptanceClock)
     schedule: RetrySchedule = FAIL_AT_ONCE
     paused: PausedJobs = field(default_factory=PausedJobs)
-    fellows: ReplicaHeartbeat | None = None
+    replicas: ReplicaHeartbeat | None = None
     sweeps: SweepSchedule = field(default_factory=SweepSchedule)
     signatures: tuple[SignaturePolicy, ...] = ()
     early: EarlyPushes = field(default_factory=EarlyPushes)

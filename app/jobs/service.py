@@ -55,9 +55,9 @@ class JobService:
 
     Every returned Job is durable, except for its progress, which may be ahead of the stored one."""
 
-    def __init__(self, workshop: JobRuntime) -> None:
-        self._workshop = workshop
-        self._ledger = workshop.ledger
+    def __init__(self, runtime: JobRuntime) -> None:
+        self._runtime = runtime
+        self._tracker = runtime.tracker
         self._uploads: dict[str, StreamedUpload] = {}
         self._stops: dict[str, Callable[[], None]] = {}
         self._submitter: str | None = None  # if set, only jobs of this token are listed
@@ -73,11 +73,11 @@ class JobService:
         """Begin an upload: a new job, or the replay of a request with the same key. Raises InvalidRequest."""
         check_idempotency_key(idempotency_key)
         job = replace(self._new(JobState.RECEIVING, idempotency_key), delivery=delivery)
-        stored = await self._ledger.add(job)
+        stored = await self._tracker.add(job)
         if stored.id != job.id:
             return ReplayedUpload(stored, self._received)
         left = partial(self._uploads.pop, job.id, None)
-        self._uploads[job.id] = StreamedUpload(self._workshop, job, ArchiveSource(source), left)
+        self._uploads[job.id] = StreamedUpload(self._runtime, job, ArchiveSource(source), left)
         return self._uploads[job.id]
 
     async def submit_paths(
@@ -89,26 +89,26 @@ class JobService:
         below it instead of the allowed roots. Raises PathNotAllowed, PathNotFound, UnknownRegistry, and MissingContent
         for a split archive."""
         check_idempotency_key(idempotency_key)
-        pick_registry(self._workshop.registries, request.registry)
-        files = await plan_in_thread(self.share, self._find, request.paths, watched or self._workshop.roots)
+        pick_registry(self._runtime.registries, request.registry)
+        files = await plan_in_thread(self.share, self._find, request.paths, watched or self._runtime.roots)
         source = ArchiveSource.WATCH if watched else ArchiveSource.PATH
         job = replace(
             self._new(JobState.QUEUED, idempotency_key),
-            archives=path_archives(files, request, source, watched or self._workshop.roots),
+            archives=path_archives(files, request, source, watched or self._runtime.roots),
             options=request.options,
             registry=request.registry,
             labels=request.labels,
             priority=request.priority,
             delivery=request.delivery,
             fingerprint=request.fingerprint(),
-            accepted_at=self._workshop.arrivals.next(self._workshop.clock),
+            accepted_at=self._runtime.arrivals.next(self._runtime.clock),
         )
-        stored = await self._ledger.add(job)
+        stored = await self._tracker.add(job)
         if stored.id != job.id:
             stored = await self._received(stored.id)
             check_same_request(stored, request.fingerprint())
             return stored
-        await self._workshop.queue.put(job.id, job.schedule)
+        await self._runtime.queue.put(job.id, job.schedule)
         return job
 
     async def submit_copy(self, request: JobRequest) -> Job:
@@ -117,7 +117,7 @@ class JobService:
 
     async def submit_archives(self, archives: tuple[JobArchive, ...], request: JobRequest) -> Job:
         """Return a queued job for archives that are already on the server and stay there. Raises UnknownRegistry."""
-        pick_registry(self._workshop.registries, request.registry)
+        pick_registry(self._runtime.registries, request.registry)
         job = replace(
             self._new(JobState.QUEUED),
             archives=archives,
@@ -126,10 +126,10 @@ class JobService:
             labels=request.labels,
             priority=request.priority,
             delivery=request.delivery,
-            accepted_at=self._workshop.arrivals.next(self._workshop.clock),
+            accepted_at=self._runtime.arrivals.next(self._runtime.clock),
         )
-        await self._ledger.add(job)
-        await self._workshop.queue.put(job.id, job.schedule)
+        await self._tracker.add(job)
+        await self._runtime.queue.put(job.id, job.schedule)
         return job
 
     def on_cancel(self, job_id: str, stop: Callable[[], None]) -> None:
@@ -139,7 +139,7 @@ class JobService:
     def attach_upload(self, job: Job) -> StreamedUpload:
         """Return the upload of a job whose archive arrived in pieces, until `detach_upload`."""
         self._uploads[job.id] = StreamedUpload(
-            self._workshop, job, ArchiveSource.UPLOAD, lambda: self.detach_upload(job.id)
+            self._runtime, job, ArchiveSource.UPLOAD, lambda: self.detach_upload(job.id)
         )
         return self._uploads[job.id]
 
@@ -149,25 +149,25 @@ class JobService:
 
     def _find(self, patterns: Sequence[str], roots: AllowedRoots) -> tuple[SpooledFile, ...]:
         with nothing_quoted():
-            return join_parts(roots.find(patterns), self._workshop.spool.open)
+            return join_parts(roots.find(patterns), self._runtime.spool.open)
 
     async def separate_archives(self, patterns: Sequence[str]) -> tuple[tuple[str, ...], ...]:
         """Return the paths of each archive that the patterns match. Raises PathNotAllowed, PathNotFound."""
-        files = await plan_in_thread(self.share, self._find, patterns, self._workshop.roots)
-        joined = await hash_in_thread(join_continued, files, self._workshop.spool.open, self._workshop.limits)
+        files = await plan_in_thread(self.share, self._find, patterns, self._runtime.roots)
+        joined = await hash_in_thread(join_continued, files, self._runtime.spool.open, self._runtime.limits)
         return separate(joined)
 
     async def get(self, job_id: str) -> Job:
         """Return the job with as many images as a document shows."""
-        return await self._ledger.look(job_id, MAX_IMAGES)
+        return await self._tracker.look(job_id, MAX_IMAGES)
 
     async def images(self, job_id: str, *, limit: int, cursor: str | None = None) -> ImagePage:
         """Return a page of the images of a job, in order. Raises InvalidRequest for a cursor of another kind."""
         if not 1 <= limit <= MAX_IMAGES:
             raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_IMAGES}")
         first = 0 if cursor is None else parse_image_cursor(cursor)
-        total = (await self._ledger.look(job_id, 0)).progress.images_total
-        return page_of(await self._ledger.images(job_id, first, limit), first, total)
+        total = (await self._tracker.look(job_id, 0)).progress.images_total
+        return page_of(await self._tracker.images(job_id, first, limit), first, total)
 
     async def page(
         self, filters: JobFilters = ALL_JOBS, *, limit: int = 50, cursor: str | None = None
@@ -177,15 +177,15 @@ class JobService:
             raise InvalidRequest(f"limit is {limit}; it must be from 1 to {MAX_PAGE}")
         before = None if cursor is None else parse_cursor(cursor)
         query = replace(filters.query(), before=before, submitter=self._submitter)
-        return await JobPages(self._ledger, self._workshop.elapsed).page(query, limit)
+        return await JobPages(self._tracker, self._runtime.elapsed).page(query, limit)
 
     async def wait(self, job_id: str, seconds: float, *, for_answer: bool = False) -> Job:
         """Return the job when it has ended, or its present state after `seconds`.
 
         `for_answer`: return early if it waits for its registry for longer than that."""
-        clock, elapsed = self._workshop.clock, self._workshop.elapsed
+        clock, elapsed = self._runtime.clock, self._runtime.elapsed
         until = elapsed() + seconds
-        job = await self._ledger.look(job_id, MAX_IMAGES)
+        job = await self._tracker.look(job_id, MAX_IMAGES)
         try:
             async with asyncio.timeout(seconds), aclosing(self.subscribe(job_id)) as states:
                 async for job in states:
@@ -200,8 +200,8 @@ class JobService:
 
         A slow reader skips states but gets the newest. For a job that another replica runs, only the first images are
         included."""
-        with self._ledger.subscribe(job_id) as news:
-            job = await self._ledger.look(job_id, MAX_IMAGES)
+        with self._tracker.subscribe(job_id) as news:
+            job = await self._tracker.look(job_id, MAX_IMAGES)
             yield job
             while not job.ended:
                 newer = await news.next()
@@ -212,18 +212,18 @@ class JobService:
     @contextmanager
     def follow(self) -> Iterator[JobFeed]:
         """Follow the changes of all jobs that the caller may see."""
-        with self._ledger.follow(self._submitter) as feed:
+        with self._tracker.follow(self._submitter) as feed:
             yield feed
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a job at any stage; nothing is pushed after this returns. Raises Conflict if it has ended."""
-        job = await self._ledger.look(job_id, 0)
+        job = await self._tracker.look(job_id, 0)
         if not job.ended:
-            await self._workshop.queue.cancel(job_id)
-            await self._workshop.early.cancel(job_id)
-        job = await self._ledger.transition(job_id, self._cancelled)
-        await self._workshop.queue.cancel(job_id)  # it may have been queued during the first call
-        await self._workshop.early.cancel(job_id)
+            await self._runtime.queue.cancel(job_id)
+            await self._runtime.early.cancel(job_id)
+        job = await self._tracker.transition(job_id, self._cancelled)
+        await self._runtime.queue.cancel(job_id)  # it may have been queued during the first call
+        await self._runtime.early.cancel(job_id)
         upload = self._uploads.get(job_id)
         if upload is not None:
             upload.stop()
@@ -236,11 +236,11 @@ class JobService:
 
         Blobs already pushed are found present."""
         if changes.registry is not None:
-            pick_registry(self._workshop.registries, changes.registry)
-        now = self._workshop.clock()
-        accepted_at = self._workshop.arrivals.next(self._workshop.clock)
-        job = await self._ledger.transition(job_id, lambda job: self._allowed(_again(job, changes, accepted_at, now)))
-        await self._workshop.queue.put(job_id, job.schedule)
+            pick_registry(self._runtime.registries, changes.registry)
+        now = self._runtime.clock()
+        accepted_at = self._runtime.arrivals.next(self._runtime.clock)
+        job = await self._tracker.transition(job_id, lambda job: self._allowed(_again(job, changes, accepted_at, now)))
+        await self._runtime.queue.put(job_id, job.schedule)
         return job
 
     async def relocate(self, job_id: str, moved: Mapping[str, str], problem: Problem) -> None:
@@ -252,25 +252,25 @@ class JobService:
             archives = tuple(replace(archive, file=relocate_file(archive.file, moved)) for archive in job.archives)
             return job.evolve(archives=archives, problem=problem)
 
-        await self._ledger.transition(job_id, relocated)
+        await self._tracker.transition(job_id, relocated)
 
     async def delete(self, job_id: str) -> None:
         """Delete an ended job and its files in the spool. Raises Conflict."""
-        job = await self._ledger.delete(job_id, _check_ended)
+        job = await self._tracker.delete(job_id, _check_ended)
         for archive in job.archives:
             if archive.file is not None:
-                await self._workshop.discard(archive.file)
+                await self._runtime.discard(archive.file)
 
     @property
     def service_age(self) -> float:
         """Return how long the service has run, in seconds."""
-        return self._ledger.age.now()
+        return self._tracker.age.now()
 
     async def usage(self) -> tuple[int, int]:
         """Return how many jobs of the caller are under way, and the bytes of its archives that are stored."""
-        counted = await self._ledger.count(self._name)
+        counted = await self._tracker.count(self._name)
         under_way = sum(number for state, number in counted.items() if not state.ended)
-        return under_way, self._workshop.stored.used(self._name)
+        return under_way, self._runtime.stored.used(self._name)
 
     @property
     def _name(self) -> str:
@@ -287,11 +287,11 @@ class JobService:
         return job
 
     def _new(self, state: JobState, idempotency_key: str | None = None) -> Job:
-        return Job.new(state, self._workshop.clock(), idempotency_key)
+        return Job.new(state, self._runtime.clock(), idempotency_key)
 
     async def _received(self, job_id: str) -> Job:
         """Return the job as soon as its upload has ended, or after `REPLAY_SECONDS`."""
-        job = await self._ledger.get(job_id)
+        job = await self._tracker.get(job_id)
         try:
             async with asyncio.timeout(REPLAY_SECONDS), aclosing(self.subscribe(job_id)) as states:
                 async for job in states:
@@ -310,7 +310,7 @@ class JobService:
         cancelled = job.transition_to(
             JobState.CANCELLED,
             images=images,
-            finished_at=self._workshop.clock(),
+            finished_at=self._runtime.clock(),
             next_attempt_at=None,
             paused_at=None,
             waited=timedelta(0),

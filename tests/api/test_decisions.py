@@ -169,7 +169,7 @@ async def test_the_rights_of_the_caller_decide_and_what_is_kept_counts(tmp_path:
 
 
 async def test_a_wait_that_is_required_ends_with_its_own_code(served: Served) -> None:
-    queue = served.app.state.context.service._workshop.queue
+    queue = served.app.state.context.service._runtime.queue
     blocked = asyncio.Event()
     queue._run = lambda _: blocked.wait()  # nothing is run
     answer = await served.client.put("/push/x.tar", content=APP, params={"wait": "0.05", "wait_required": "true"})

@@ -32,7 +32,7 @@ def job_of(images: tuple[JobImage, ...] = (), **more: Any) -> Job:
 
 async def stored(served: Served, job: Job) -> str:
     context: ApiContext = served.app.state.context
-    await context.service._ledger.add(job)
+    await context.service._tracker.add(job)
     return f"/jobs/{job.id}"
 
 

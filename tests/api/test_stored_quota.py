@@ -91,7 +91,7 @@ async def test_an_archive_that_unpacks_to_more_is_refused_on_the_way(shared: Ser
 
 
 async def test_what_is_over_is_counted_no_more(shared: Served) -> None:
-    stored: StoredBytes = shared.app.state.context.uploads._workshop.stored
+    stored: StoredBytes = shared.app.state.context.uploads._runtime.stored
     for body, path in ((APP, "/push?wait=30"), (gzip.compress(APP), "/push?wait=30")):
         assert (await shared.client.post(path, content=body, headers=by(ONE))).status_code == 200
     answer = await created(shared, APP)

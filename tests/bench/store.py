@@ -85,9 +85,9 @@ async def _times(ask: Callable[[int], Awaitable[object]]) -> dict[str, float]:
 async def _start(url: str, folder: Path) -> float:
     began = time.perf_counter()
     store = await SqlJobStore.open(url)
-    workshop = JobRuntime(JobTracker(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
-    for job in await recover_jobs(workshop):
-        await workshop.queue.put(job.id, job.schedule)
+    runtime = JobRuntime(JobTracker(store), DiskSpool(folder / "spool"), LocalJobQueue(4), {})
+    for job in await recover_jobs(runtime):
+        await runtime.queue.put(job.id, job.schedule)
     taken = time.perf_counter() - began
     await store.close()
     return taken

@@ -92,16 +92,16 @@ async def test_progress_of_one_image_writes_one_row(store: SqlJobStore) -> None:
 
 
 async def test_the_ledger_writes_what_changed_since_it_stored_last(store: SqlJobStore) -> None:
-    ledger = JobTracker(store, save_seconds=0)
+    tracker = JobTracker(store, save_seconds=0)
     job = of_images(50, JobState.QUEUED)
-    await ledger.add(job)
+    await tracker.add(job)
     with counted(store) as written:
-        await ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING))
+        await tracker.transition(job.id, lambda job: job.transition_to(JobState.RUNNING))
         for number in (3, 3, 7):
-            ledger.update_progress(job.id, lambda job, number=number: changed(job, number, state=ImageState.PUSHING))  # type: ignore[misc]
-        await ledger._save(job.id)
-        await ledger._save(job.id)
-        await ledger.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
+            tracker.update_progress(job.id, lambda job, number=number: changed(job, number, state=ImageState.PUSHING))  # type: ignore[misc]
+        await tracker._save(job.id)
+        await tracker._save(job.id)
+        await tracker.transition(job.id, lambda job: job.transition_to(JobState.SUCCEEDED))
     assert written == [2]
     stored = await store.get(job.id)
     assert stored is not None

@@ -69,9 +69,9 @@ class Bench:
         self.roots = self.root / "in"
         self.roots.mkdir(exist_ok=True)
 
-    def workshop(self) -> JobRuntime:
+    def runtime(self) -> JobRuntime:
         return JobRuntime(
-            ledger=JobTracker(self.store, save_seconds=0, age=LocalServiceAge(lambda: self.passed)),
+            tracker=JobTracker(self.store, save_seconds=0, age=LocalServiceAge(lambda: self.passed)),
             spool=DiskSpool(self.root / "spool"),
             queue=self.queue or LocalJobQueue(self.max_running),
             registries={
@@ -96,7 +96,7 @@ class Bench:
 
     @asynccontextmanager
     async def service(self) -> AsyncIterator[JobService]:
-        async with run_job_service(self.workshop(), keep=self.keep, grace_seconds=self.grace) as service:
+        async with run_job_service(self.runtime(), keep=self.keep, grace_seconds=self.grace) as service:
             yield service
 
     def spooled(self) -> list[str]:

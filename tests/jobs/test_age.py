@@ -33,28 +33,28 @@ class Station:
     def __init__(self, root: Path, store: SqlJobStore) -> None:
         self.store, self.bench = store, Bench(root, store)
         self.now, self.seconds = NOW, 0.0
-        self.workshop = self.bench.workshop()
+        self.runtime = self.bench.runtime()
 
     async def start(self, *, off: timedelta = timedelta(0), ahead: timedelta = timedelta(0)) -> None:
         """After `off` of no power, with a clock that has jumped by `ahead`."""
         self.now += off + ahead
         age = SqlServiceAge(self.store, lambda: self.now, lambda: self.seconds)
         await age.advance()
-        ledger = JobTracker(self.store, save_seconds=0, age=age)
-        self.workshop = replace(self.bench.workshop(), ledger=ledger, clock=lambda: self.now)
+        tracker = JobTracker(self.store, save_seconds=0, age=age)
+        self.runtime = replace(self.bench.runtime(), tracker=tracker, clock=lambda: self.now)
 
     async def run(self, time: timedelta) -> int:
         """How many jobs went at its end."""
         self.now += time
         self.seconds += time.total_seconds()
-        await self.workshop.ledger.age.advance()
-        return await delete_older(JobService(self.workshop), self.workshop, KEEP)
+        await self.runtime.tracker.age.advance()
+        return await delete_older(JobService(self.runtime), self.runtime, KEEP)
 
     async def fail_a_job(self) -> Job:
-        service = JobService(self.workshop)
+        service = JobService(self.runtime)
         self.bench.registry.fail("push_blob", Unavailable("no"))
         job = await upload(service)
-        await Runner(self.workshop).run(job.id)
+        await Runner(self.runtime).run(job.id)
         return await service.get(job.id)
 
     async def has(self, job: Job) -> bool:
@@ -133,9 +133,9 @@ async def test_a_station_that_was_off_for_long_counts_a_day_of_it(station: Stati
     await station.fail_a_job()
     await station.start(off=YEAR)
     assert await station.run(HOUR) == 0
-    before = station.workshop.ledger.age.now()
+    before = station.runtime.tracker.age.now()
     await station.start(off=timedelta(minutes=1))
-    assert station.workshop.ledger.age.now() == before + LONGEST_GAP.total_seconds()
+    assert station.runtime.tracker.age.now() == before + LONGEST_GAP.total_seconds()
 
 
 async def test_what_had_ended_before_the_age_was_known_is_kept_from_then_on(station: Station) -> None:
@@ -154,8 +154,8 @@ async def test_a_job_that_is_tried_again_is_as_old_as_its_last_end(station: Stat
     await station.start()
     job = await station.fail_a_job()
     await station.run(20 * DAY)
-    await JobService(station.workshop).retry(job.id)
-    await Runner(station.workshop).run(job.id)
+    await JobService(station.runtime).retry(job.id)
+    await Runner(station.runtime).run(job.id)
     assert await station.run(20 * DAY) == 0
     assert await station.run(10 * DAY + HOUR) == 1
 
@@ -183,15 +183,15 @@ async def test_of_replicas_one_counts_and_another_goes_on_when_it_is_gone(postgr
 async def test_what_has_passed_is_stored_when_the_service_stops(station: Station) -> None:
     for run in range(3):
         age = SqlServiceAge(station.store, lambda: NOW, lambda: station.seconds)
-        workshop = replace(station.bench.workshop(), ledger=JobTracker(station.store, age=age))
-        async with run_job_service(workshop, keep=KEEP):
+        runtime = replace(station.bench.runtime(), tracker=JobTracker(station.store, age=age))
+        async with run_job_service(runtime, keep=KEEP):
             assert age.now() == run * 100
             station.seconds += 100
 
 
 async def test_a_service_at_work_deletes_in_time_what_is_kept_for_a_moment(bench: Bench) -> None:
-    workshop = replace(bench.workshop(), ledger=JobTracker(bench.store))
-    async with run_job_service(workshop, keep=timedelta(microseconds=1)) as service:
+    runtime = replace(bench.runtime(), tracker=JobTracker(bench.store))
+    async with run_job_service(runtime, keep=timedelta(microseconds=1)) as service:
         await ended(service, await upload(service))
         while (await service.page())[0]:
             await asyncio.sleep(0)

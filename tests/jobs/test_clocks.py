@@ -40,13 +40,13 @@ class Clocks:
 
 def patient(bench: Bench, patience: timedelta = DAY) -> JobRuntime:
     """Its pauses are as long as they may be, and its attempts take no time."""
-    return replace(bench.workshop(), schedule=RetrySchedule(patience, lambda: 1.0), elapsed=lambda: 0.0)
+    return replace(bench.runtime(), schedule=RetrySchedule(patience, lambda: 1.0), elapsed=lambda: 0.0)
 
 
-async def paused(bench: Bench, service: JobService, workshop: JobRuntime) -> Job:
+async def paused(bench: Bench, service: JobService, runtime: JobRuntime) -> Job:
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     return await service.get(job.id)
 
 
@@ -54,9 +54,9 @@ async def paused(bench: Bench, service: JobService, workshop: JobRuntime) -> Job
 async def test_a_job_put_off_by_a_clock_that_was_ahead_runs_after_the_next_start(
     bench: Bench, ahead: timedelta
 ) -> None:
-    workshop = patient(bench)
+    runtime = patient(bench)
     bench.clock.now += ahead
-    job = await paused(bench, JobService(workshop), workshop)
+    job = await paused(bench, JobService(runtime), runtime)
     bench.clock.now -= ahead
     bench.registry._failures.clear()
     bench.queue = LocalJobQueue(1, bench.clock)
@@ -91,12 +91,12 @@ def test_a_moment_further_off_than_any_pause_is_not_believed() -> None:
 
 @pytest.mark.parametrize("jump", [-YEAR, YEAR])
 async def test_a_clock_that_jumps_during_an_outage_does_not_end_its_patience(bench: Bench, jump: timedelta) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
     bench.clock.now += jump
     for attempt in (3, 4, 5):
-        await Runner(workshop).run(job.id)
+        await Runner(runtime).run(job.id)
         job = await service.get(job.id)
         assert (job.state, job.attempt) == (JobState.QUEUED, attempt)
         assert job.next_attempt_at is not None
@@ -104,12 +104,12 @@ async def test_a_clock_that_jumps_during_an_outage_does_not_end_its_patience(ben
 
 
 async def test_patience_ends_when_enough_was_waited(bench: Bench) -> None:
-    workshop = patient(bench, timedelta(seconds=60))
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
+    runtime = patient(bench, timedelta(seconds=60))
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
     waits = [job.waited]
     while job.state is JobState.QUEUED:
-        await Runner(workshop).run(job.id)
+        await Runner(runtime).run(job.id)
         job = await service.get(job.id)
         waits.append(job.waited)
     assert [round(waited.total_seconds()) for waited in waits] == [5, 10, 20, 40, 0]
@@ -118,20 +118,20 @@ async def test_patience_ends_when_enough_was_waited(bench: Bench) -> None:
 
 async def test_the_time_that_attempts_take_counts_as_waited(bench: Bench) -> None:
     seconds = iter(range(0, 1_000_000, 10))  # the clock of runs is asked twice in each of them
-    workshop = replace(patient(bench, timedelta(seconds=60)), elapsed=lambda: float(next(seconds)))
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
+    runtime = replace(patient(bench, timedelta(seconds=60)), elapsed=lambda: float(next(seconds)))
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
     assert job.waited == timedelta(seconds=5)  # the outage began when the first attempt had ended
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).waited == timedelta(seconds=5 + 10 + 15)
 
 
 async def test_what_was_not_waited_because_somebody_tried_at_once_does_not_count(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
     for _ in range(8):
-        await Runner(workshop).run(job.id)
+        await Runner(runtime).run(job.id)
     waited = (await service.get(job.id)).waited
     again = await service.retry(job.id)
     assert again.waited < waited
@@ -139,19 +139,19 @@ async def test_what_was_not_waited_because_somebody_tried_at_once_does_not_count
 
 
 async def test_a_retry_by_hand_after_the_patience_has_ended_has_all_of_it_anew(bench: Bench) -> None:
-    workshop = patient(bench, timedelta(seconds=8))
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
-    await Runner(workshop).run(job.id)
+    runtime = patient(bench, timedelta(seconds=8))
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).state is JobState.FAILED
     await service.retry(job.id)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).waited == timedelta(seconds=5)
 
 
 async def test_what_was_waited_is_known_after_a_restart(bench: Bench) -> None:
-    workshop = patient(bench)
-    job = await paused(bench, JobService(workshop), workshop)
+    runtime = patient(bench)
+    job = await paused(bench, JobService(runtime), runtime)
     (found,) = await recover_jobs(patient(bench))
     assert found.waited == job.waited == timedelta(seconds=5)
 
@@ -176,34 +176,34 @@ async def sent(bench: Bench, service: JobService, text: str) -> tuple[Job, str]:
 async def test_what_is_sent_after_the_clock_was_put_right_has_the_last_word(
     bench: Bench, ahead: timedelta, runs: str, is_restarted: bool
 ) -> None:
-    workshop = bench.workshop()
+    runtime = bench.runtime()
     bench.clock.now += ahead
-    older, _ = await sent(bench, JobService(workshop), "older")
+    older, _ = await sent(bench, JobService(runtime), "older")
     if runs == "only newer waits":
-        await Runner(workshop).run(older.id)
+        await Runner(runtime).run(older.id)
     bench.clock.now -= ahead
     if is_restarted:
-        workshop = bench.workshop()
-        await see_newest(workshop, 10)
-        await recover_jobs(workshop)
-    newer, digest = await sent(bench, JobService(workshop), "newer")
+        runtime = bench.runtime()
+        await see_newest(runtime, 10)
+        await recover_jobs(runtime)
+    newer, digest = await sent(bench, JobService(runtime), "newer")
     for job in (older, newer) if runs == "in order" else (newer, older):
-        await Runner(workshop).run(job.id)
+        await Runner(runtime).run(job.id)
     assert str(bench.registry.tags["team/app", "1"]) == digest
-    found = await JobService(workshop).get(newer.id)
+    found = await JobService(runtime).get(newer.id)
     assert [image.state for image in found.images] == [ImageState.PUSHED]
 
 
 async def test_a_newer_job_that_landed_before_a_restart_is_not_written_over_by_one_of_a_wrong_clock(
     bench: Bench,
 ) -> None:
-    workshop = bench.workshop()
+    runtime = bench.runtime()
     bench.clock.now += YEAR
-    older, _ = await sent(bench, JobService(workshop), "older")
+    older, _ = await sent(bench, JobService(runtime), "older")
     bench.clock.now -= YEAR
-    newer, digest = await sent(bench, JobService(workshop), "newer")
-    await Runner(workshop).run(newer.id)
-    restarted = bench.workshop()
+    newer, digest = await sent(bench, JobService(runtime), "newer")
+    await Runner(runtime).run(newer.id)
+    restarted = bench.runtime()
     await see_newest(restarted, 10)
     await recover_jobs(restarted)
     await Runner(restarted).run(older.id)
@@ -211,20 +211,20 @@ async def test_a_newer_job_that_landed_before_a_restart_is_not_written_over_by_o
 
 
 async def test_the_audit_trail_accepts_no_job_after_its_end(bench: Bench) -> None:
-    workshop = bench.workshop()
+    runtime = bench.runtime()
     bench.clock.now += YEAR
-    await sent(bench, JobService(workshop), "older")
+    await sent(bench, JobService(runtime), "older")
     bench.clock.now -= YEAR
-    newer, _ = await sent(bench, JobService(workshop), "newer")
-    await Runner(workshop).run(newer.id)
-    entry = audit_members(await JobService(workshop).get(newer.id))
+    newer, _ = await sent(bench, JobService(runtime), "newer")
+    await Runner(runtime).run(newer.id)
+    entry = audit_members(await JobService(runtime).get(newer.id))
     assert entry["accepted_at"] <= entry["at"]
 
 
 async def test_waiting_for_an_answer_lasts_as_long_as_was_asked_for(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
-    job = await paused(bench, service, workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
+    job = await paused(bench, service, runtime)
     bench.clock.now -= YEAR
     asking = asyncio.create_task(service.wait(job.id, 60, for_answer=True))
     await turns()

@@ -138,7 +138,7 @@ async def test_many_slow_uploads_with_large_windows_hold_the_budget_and_stop_nob
         for client in slow:
             await client.has_begun.wait()
         await settle()
-        decoders = service._workshop.decoders
+        decoders = service._runtime.decoders
         assert decoders.used <= 64 * MIB
         honest = Trickle(large)
         honest.go_on()

@@ -74,12 +74,12 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
 
 @asynccontextmanager
 async def at_work_early(
-    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), lanes: PushResources | None = None
+    bench: Bench, signatures: tuple[SignaturePolicy, ...] = (), resources: PushResources | None = None
 ) -> AsyncIterator[JobService]:
-    lanes = lanes or PushResources(blob_cache=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
-    workshop = replace(bench.workshop(), lanes=lanes, signatures=signatures)
-    workshop = replace(workshop, early=EarlyPushes(lanes, workshop.ledger))
-    async with run_job_service(workshop, keep=timedelta(days=1)) as service:
+    resources = resources or PushResources(blob_cache=SqliteBlobInfoCache(bench.root / "layers.sqlite"))
+    runtime = replace(bench.runtime(), resources=resources, signatures=signatures)
+    runtime = replace(runtime, early=EarlyPushes(resources, runtime.tracker))
+    async with run_job_service(runtime, keep=timedelta(days=1)) as service:
         yield service
 
 
@@ -292,9 +292,9 @@ async def test_nothing_is_sent_before_its_signature_was_looked_at(bench: Bench, 
 
 
 async def test_nothing_is_sent_where_the_token_may_not_push(bench: Bench, registry: FakeRegistry) -> None:
-    early = EarlyPushes(bench.workshop().lanes)
+    early = EarlyPushes(bench.runtime().resources)
     job = replace(Job.new(JobState.RECEIVING, bench.clock()), submitter=Submitter("ci", "", ("other",)))
-    configured = bench.workshop().registries["default"]
+    configured = bench.runtime().registries["default"]
     assert early.start(job, REQUEST.options, configured, PartialArchive(0, lambda: pytest.fail("looked"))) is None
 
 
@@ -687,10 +687,10 @@ async def test_an_upload_that_stands_still_holds_no_lane_and_its_blob_goes_when_
 
 @pytest.mark.usefixtures("following")
 async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench, registry: FakeRegistry) -> None:
-    lanes = PushResources()
-    while not lanes.follow_slots.locked():
-        await lanes.follow_slots.acquire()
-    async with at_work_early(bench, lanes=lanes) as service:
+    resources = PushResources()
+    while not resources.follow_slots.locked():
+        await resources.follow_slots.acquire()
+    async with at_work_early(bench, resources=resources) as service:
         job = await pushed(service, at_once(FOLLOWED["layout"]))
     assert job.state is JobState.SUCCEEDED, job.problem
     assert registry.count("push_blob") == 2
@@ -700,12 +700,12 @@ async def test_a_large_blob_waits_for_no_upload_that_takes_its_time(bench: Bench
 async def test_two_large_blobs_that_want_the_last_lane_at_once_arrive_both(
     bench: Bench, registry: FakeRegistry
 ) -> None:
-    lanes = PushResources(transfers=2)  # one of them may follow
-    async with at_work_early(bench, lanes=lanes) as service, asyncio.TaskGroup() as group:
+    resources = PushResources(transfers=2)  # one of them may follow
+    async with at_work_early(bench, resources=resources) as service, asyncio.TaskGroup() as group:
         requests = [JobRequest(PushOptions(tag=f"team/{name}:1")) for name in ("one", "two")]
         tasks = [group.create_task(pushed(service, at_once(FOLLOWED["podman"]), request)) for request in requests]
     assert [task.result().state for task in tasks] == [JobState.SUCCEEDED] * 2
-    assert not lanes.follow_slots.locked()
+    assert not resources.follow_slots.locked()
 
 
 class Peeked:
@@ -737,7 +737,7 @@ class Met:
 
 
 async def test_a_file_that_is_opened_too_late_is_closed(bench: Bench) -> None:
-    file, configured = Peeked(), bench.workshop().registries["default"]
+    file, configured = Peeked(), bench.runtime().registries["default"]
     early = EarlyPushes(PushResources())
     job = Job.new(JobState.RECEIVING, bench.clock())
     push = early.start(job, REQUEST.options, configured, PartialArchive(0, file))
@@ -765,16 +765,18 @@ async def test_an_upload_that_is_cancelled_at_its_first_byte_sends_nothing(
 ) -> None:
     """The cancel comes while it is looked whether there is room."""
     service: JobService
-    workshop = bench.workshop()
+    runtime = bench.runtime()
 
     class Cancelling(DiskSpool):
         def check_space(self, size: int) -> None:
             (job,) = asyncio.run_coroutine_threadsafe(service.page(), loop).result(20)[0]
             asyncio.run_coroutine_threadsafe(service.cancel(job.id), loop).result(20)
 
-    loop, lanes = asyncio.get_running_loop(), PushResources()
-    workshop = replace(workshop, spool=Cancelling(bench.root / "spool"), lanes=lanes, early=EarlyPushes(lanes))
-    async with run_job_service(workshop, keep=timedelta(days=1)) as service:
+    loop, resources = asyncio.get_running_loop(), PushResources()
+    runtime = replace(
+        runtime, spool=Cancelling(bench.root / "spool"), resources=resources, early=EarlyPushes(resources)
+    )
+    async with run_job_service(runtime, keep=timedelta(days=1)) as service:
         with pytest.raises(Conflict):
             await pushed(service, at_once(LAYOUT))
     assert not registry.calls

@@ -47,21 +47,21 @@ def bench(tmp_path: Path, registry: FakeRegistry) -> Bench:
     return Bench(tmp_path, MemoryJobStore(), registry)
 
 
-def workshop_of(bench: Bench) -> JobRuntime:
-    workshop = bench.workshop()
-    return replace(workshop, early=EarlyPushes(workshop.lanes, workshop.ledger))
+def runtime_of(bench: Bench) -> JobRuntime:
+    runtime = bench.runtime()
+    return replace(runtime, early=EarlyPushes(runtime.resources, runtime.tracker))
 
 
 @asynccontextmanager
 async def at_work_early(
-    bench: Bench, workshop: JobRuntime | None = None
+    bench: Bench, runtime: JobRuntime | None = None
 ) -> AsyncIterator[tuple[JobService, ResumableUploads]]:
-    workshop = workshop or workshop_of(bench)
+    runtime = runtime or runtime_of(bench)
     files = UploadFiles(bench.root / "uploads", bench.root / "spool")
     uploads = await UploadTable.load(files, DEFAULT_LIMITS)
     async with (
-        run_job_service(workshop, keep=timedelta(days=1), arriving=uploads.jobs) as service,
-        resumable_uploads_of(workshop, service, uploads) as resumable,
+        run_job_service(runtime, keep=timedelta(days=1), arriving=uploads.jobs) as service,
+        resumable_uploads_of(runtime, service, uploads) as resumable,
     ):
         yield service, resumable
 
@@ -131,8 +131,8 @@ async def test_an_upload_that_is_given_up_leaves_nothing_at_the_registry(bench: 
 
 
 async def test_an_upload_that_is_too_old_leaves_nothing_at_the_registry(bench: Bench, registry: FakeRegistry) -> None:
-    workshop = replace(workshop_of(bench), elapsed=lambda: bench.passed)
-    async with at_work_early(bench, workshop) as (_, resumable):
+    runtime = replace(runtime_of(bench), elapsed=lambda: bench.passed)
+    async with at_work_early(bench, runtime) as (_, resumable):
         await append(resumable, await begun(resumable), 0, HALF)
         await held(registry)
         assert await resumable.sweeper.expire_uploads(datetime.now(UTC)) == 0
@@ -164,9 +164,9 @@ async def test_nothing_is_sent_of_what_is_to_be_looked_at_first(
 async def test_an_upload_that_another_replica_has_cancelled_leaves_nothing_at_the_registry(
     bench: Bench, registry: FakeRegistry
 ) -> None:
-    workshop = workshop_of(bench)
-    other = JobService(replace(workshop, early=EarlyPushes()))
-    async with at_work_early(bench, workshop) as (_, resumable):
+    runtime = runtime_of(bench)
+    other = JobService(replace(runtime, early=EarlyPushes()))
+    async with at_work_early(bench, runtime) as (_, resumable):
         job = await append(resumable, await begun(resumable), 0, HALF)
         await held(registry)
         await other.cancel(job.id)

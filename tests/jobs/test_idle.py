@@ -10,7 +10,7 @@ import pytest
 from app.jobs.resumable import LIFETIME
 from app.jobs.retention.idle import SEEN_FOR, Idle
 from tests.jobs.bench import Bench
-from tests.jobs.test_early_resumable import HALF, append, at_work_early, begun, workshop_of
+from tests.jobs.test_early_resumable import HALF, append, at_work_early, begun, runtime_of
 
 DAY = timedelta(days=1)
 YEAR = timedelta(days=365).total_seconds()
@@ -98,8 +98,8 @@ def test_a_short_limit_is_not_made_longer() -> None:
 
 @pytest.mark.parametrize("jump", [timedelta(days=365), timedelta(days=-365)])
 async def test_an_upload_outlives_a_clock_that_is_wrong(bench: Bench, jump: timedelta) -> None:
-    workshop = replace(workshop_of(bench), elapsed=lambda: bench.passed)
-    async with at_work_early(bench, workshop) as (_, resumable):
+    runtime = replace(runtime_of(bench), elapsed=lambda: bench.passed)
+    async with at_work_early(bench, runtime) as (_, resumable):
         upload = await begun(resumable)
         await append(resumable, upload, 0, HALF)
         now = datetime.now(UTC)

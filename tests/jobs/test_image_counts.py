@@ -54,13 +54,13 @@ def check(job: Job, **counts: int) -> None:
 
 async def test_each_kind_of_outcome_has_a_count_of_its_own(bench: Bench) -> None:
     metrics = Metrics()
-    workshop = bench.workshop()
-    workshop.ledger.on_job_ended(metrics.count_ended)
+    runtime = bench.runtime()
+    runtime.tracker.on_job_ended(metrics.count_ended)
     async with bench.service() as service:
         await ended(service, await upload(service, of("present")))
         await ended(service, await upload(service, of("taken", content="other")))
     bench.registry.fail("push_blob", RegistryDenied("no"), repository="denied")
-    job = await run(workshop, of("new", "newer", "present", "taken", "denied"), SKIP)
+    job = await run(runtime, of("new", "newer", "present", "taken", "denied"), SKIP)
     check(job, pushed=2, present=1, skipped=1, failed=1)
     assert job.progress.images_done == job.progress.images_total == 5
     told = metrics.render({}).decode()
@@ -70,10 +70,10 @@ async def test_each_kind_of_outcome_has_a_count_of_its_own(bench: Bench) -> None
     assert all(words in summary for words in ("2 pushed", "1 already present", "1 skipped", "1 failed"))
 
 
-async def run(workshop: JobRuntime, archives: bytes | Iterable[bytes], request: JobRequest) -> Job:
-    service = JobService(workshop)
+async def run(runtime: JobRuntime, archives: bytes | Iterable[bytes], request: JobRequest) -> Job:
+    service = JobService(runtime)
     job = await upload(service, archives, request)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     return await service.get(job.id)
 
 
@@ -107,16 +107,16 @@ async def test_images_that_go_down_with_their_job_count_as_failed(bench: Bench) 
 
 
 async def test_what_is_tried_again_counts_as_failed_no_more(bench: Bench) -> None:
-    workshop = replace(bench.workshop(), schedule=RetrySchedule(chance=lambda: 1.0))
+    runtime = replace(bench.runtime(), schedule=RetrySchedule(chance=lambda: 1.0))
     bench.registry.fail("push_blob", RegistryUnreachable("no route"), repository="b")
-    service = JobService(workshop)
+    service = JobService(runtime)
     job = await upload(service, of("a", "b"))
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     check(await service.get(job.id), pushed=1, failed=1)
     again = await service.retry(job.id)
     check(again, pushed=1)
     bench.registry._failures.clear()
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     check(await service.get(job.id), pushed=1, present=1)
 
 

@@ -39,11 +39,11 @@ def tag(bench: Bench) -> Digest:
 
 
 async def test_an_older_job_that_comes_later_leaves_the_newer_ones_tag(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     older, newer = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
-    await Runner(workshop).run(newer.id)
-    await Runner(workshop).run(older.id)
+    await Runner(runtime).run(newer.id)
+    await Runner(runtime).run(older.id)
     done = await service.get(older.id)
     assert str(tag(bench)) == NEW.digest
     assert (done.state, done.images[0].state) == (JobState.SUCCEEDED, ImageState.SKIPPED)
@@ -52,39 +52,39 @@ async def test_an_older_job_that_comes_later_leaves_the_newer_ones_tag(bench: Be
 
 
 async def test_in_order_the_later_one_overwrites(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     older, newer = await upload(service, OLD_TAR, TAGGED), await upload(service, NEW_TAR, TAGGED)
-    await Runner(workshop).run(older.id)
-    await Runner(workshop).run(newer.id)
+    await Runner(runtime).run(older.id)
+    await Runner(runtime).run(newer.id)
     assert str(tag(bench)) == NEW.digest
     assert (await service.get(newer.id)).images[0].state is ImageState.PUSHED
 
 
 async def test_an_older_job_that_waited_for_its_registry_over_a_restart_is_overtaken_too(bench: Bench) -> None:
-    workshop = replace(bench.workshop(), schedule=RetrySchedule(timedelta(days=1)))
-    service = JobService(workshop)
+    runtime = replace(bench.runtime(), schedule=RetrySchedule(timedelta(days=1)))
+    service = JobService(runtime)
     older = await upload(service, OLD_TAR, TAGGED)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
-    await Runner(workshop).run(older.id)
+    await Runner(runtime).run(older.id)
     bench.registry._failures.clear()
     newer = await upload(service, NEW_TAR, TAGGED)
-    await Runner(workshop).run(newer.id)
-    restarted = bench.workshop()
+    await Runner(runtime).run(newer.id)
+    restarted = bench.runtime()
     assert [job.id for job in await recover_jobs(restarted)] == [older.id]
     await Runner(restarted).run(older.id)
     assert str(tag(bench)) == NEW.digest
 
 
 async def test_a_retry_by_hand_is_a_new_wish(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     older = await upload(service, OLD_TAR, TAGGED)
     await service.cancel(older.id)
     newer = await upload(service, NEW_TAR, TAGGED)
-    await Runner(workshop).run(newer.id)
+    await Runner(runtime).run(newer.id)
     await service.retry(older.id)
-    await Runner(workshop).run(older.id)
+    await Runner(runtime).run(older.id)
     assert str(tag(bench)) == OLD.digest
 
 
@@ -143,8 +143,8 @@ class Held(LocalTagLeases):
 
 
 async def test_a_job_whose_tags_are_held_elsewhere_steps_aside_and_is_no_new_attempt(bench: Bench) -> None:
-    workshop = replace(bench.workshop(), leases=Held())
-    service, runner = JobService(workshop), Runner(workshop)
+    runtime = replace(bench.runtime(), leases=Held())
+    service, runner = JobService(runtime), Runner(runtime)
     job = await upload(service, NEW_TAR, TAGGED)
     await runner.run(job.id)
     aside = await service.get(job.id)
@@ -156,11 +156,11 @@ async def test_a_job_whose_tags_are_held_elsewhere_steps_aside_and_is_no_new_att
 
 async def test_a_job_that_is_cancelled_as_it_steps_aside_stays_cancelled(bench: Bench) -> None:
     leases = Held()
-    workshop = replace(bench.workshop(), leases=leases)
-    service = JobService(workshop)
+    runtime = replace(bench.runtime(), leases=leases)
+    service = JobService(runtime)
     job = await upload(service, NEW_TAR, TAGGED)
     leases.first = partial(service.cancel, job.id)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).state is JobState.CANCELLED
 
 

@@ -24,15 +24,15 @@ DAY = timedelta(days=1)
 
 
 def patient(bench: Bench) -> JobRuntime:
-    return replace(bench.workshop(), schedule=RetrySchedule(DAY, lambda: 1.0))
+    return replace(bench.runtime(), schedule=RetrySchedule(DAY, lambda: 1.0))
 
 
 async def test_an_outage_sends_the_job_back_to_the_queue_with_a_time_to_go_on(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"), repository="team/b")
     job = await upload(service, TWO)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     paused = await service.get(job.id)
     assert (paused.state, paused.attempt, paused.starts) == (JobState.QUEUED, 2, 0)
     assert paused.problem is not None
@@ -44,59 +44,59 @@ async def test_an_outage_sends_the_job_back_to_the_queue_with_a_time_to_go_on(be
     assert bench.spooled() == [f"{job.id}-0.tar"]
     assert paused.document()["next_attempt_at"].startswith("2026-")
     bench.registry._failures.clear()
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     done = await service.get(job.id)
     assert (done.state, done.problem, done.next_attempt_at, done.paused_at) == (JobState.SUCCEEDED, None, None, None)
 
 
 async def test_what_does_not_pass_by_itself_fails_at_once(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryDenied("read-only"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).state is JobState.FAILED
 
 
 async def test_a_dry_run_does_not_wait_for_a_registry(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("read_manifest", RegistryUnreachable("no route"))
     job = await upload(service, request=replace(REQUEST, options=PushOptions(dry_run=True)))
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).state is JobState.FAILED
 
 
 async def test_an_outage_that_lasts_too_long_is_given_up(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
-    await workshop.ledger.transition(job.id, lambda job: job.evolve(waited=DAY))
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
+    await runtime.tracker.transition(job.id, lambda job: job.evolve(waited=DAY))
+    await Runner(runtime).run(job.id)
     failed = await service.get(job.id)
     assert (failed.state, failed.attempt, failed.waited) == (JobState.FAILED, 2, timedelta(0))
 
 
 async def test_the_first_job_that_gets_through_wakes_those_that_wait(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     waits = await upload(service)
-    await Runner(workshop).run(waits.id)
+    await Runner(runtime).run(waits.id)
     bench.registry._failures.clear()
     other = await upload(service, TWO)
-    await Runner(workshop).run(other.id)
+    await Runner(runtime).run(other.id)
     assert (await service.get(waits.id)).next_attempt_at is None
 
 
 async def test_a_job_that_waits_for_its_registry_can_be_tried_at_once_or_cancelled(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     again = await service.retry(job.id)
     assert (again.state, again.next_attempt_at, again.attempt) == (JobState.QUEUED, None, 2)
     cancelled = await service.cancel(job.id)
@@ -104,11 +104,11 @@ async def test_a_job_that_waits_for_its_registry_can_be_tried_at_once_or_cancell
 
 
 async def test_who_waits_for_an_answer_is_told_when_nothing_more_will_happen_in_time(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     told = await service.wait(job.id, 0.5, for_answer=True)
     assert (told.state, told.problem and told.problem.code) == (JobState.QUEUED, "registry_unreachable")
     answer = waited_response(told)
@@ -117,11 +117,11 @@ async def test_who_waits_for_an_answer_is_told_when_nothing_more_will_happen_in_
 
 
 async def test_a_job_that_waits_survives_a_restart_with_its_time(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", RegistryUnreachable("no route"))
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     paused = await service.get(job.id)
     restarted = patient(bench)
     assert await recover_jobs(restarted) == (paused.brief(),)

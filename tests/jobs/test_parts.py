@@ -234,8 +234,8 @@ async def test_a_directory_is_pushed_as_the_archive_it_was(
 
 async def test_a_directory_changed_before_its_job_runs_is_told(bench: Bench) -> None:
     unpack(APP, bench.roots / "x")
-    workshop = bench.workshop()
-    (file,) = workshop.roots.find([f"{bench.roots}/x"])
+    runtime = bench.runtime()
+    (file,) = runtime.roots.find([f"{bench.roots}/x"])
     (bench.roots / "x" / "more").write_bytes(b"")
     assert stat_server_file(file.path).identity != file.identity
 
@@ -243,14 +243,14 @@ async def test_a_directory_changed_before_its_job_runs_is_told(bench: Bench) -> 
 def test_a_directory_of_files_is_no_archive(bench: Bench) -> None:
     bench.put("folder/a.tar", APP)
     with pytest.raises(PathNotFound):
-        bench.workshop().roots.find([f"{bench.roots}/folder"])
+        bench.runtime().roots.find([f"{bench.roots}/folder"])
 
 
 def test_a_storage_behind_a_link_is_none(bench: Bench) -> None:
     unpack(STORAGE, bench.roots / "x")
     (bench.roots / "y").mkdir()
     (bench.roots / "y" / "docker").symlink_to(bench.roots / "x" / "docker")
-    (file,) = bench.workshop().roots.find([f"{bench.roots}/*"])
+    (file,) = bench.runtime().roots.find([f"{bench.roots}/*"])
     assert Path(file.path).name == "x"
 
 
@@ -260,7 +260,7 @@ def test_what_a_link_in_a_directory_leads_to_is_not_read(bench: Bench) -> None:
     (bench.roots / "x" / "out").symlink_to(bench.root / "secret")
     (bench.roots / "y").symlink_to(bench.root)
     (bench.root / "oci-layout").write_bytes(b"{}")
-    (file,) = bench.workshop().roots.find([f"{bench.roots}/*"])
+    (file,) = bench.runtime().roots.find([f"{bench.roots}/*"])
     assert Path(file.path).name == "x"
     opened = DiskSpool(bench.root / "spool").open(file)
     assert b"secret" not in opened.read_at(0, opened.size).replace(str(bench.root / "secret").encode(), b"")

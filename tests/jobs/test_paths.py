@@ -245,15 +245,15 @@ async def test_one_checksum_cannot_be_of_two_files(bench: Bench) -> None:
 
 async def test_a_file_replaced_while_its_job_waits_is_not_pushed(bench: Bench) -> None:
     path = bench.put("x.tar", APP)
-    workshop = bench.workshop()
+    runtime = bench.runtime()
     from app.jobs.runner import Runner
     from app.jobs.service import JobService
 
-    service = JobService(workshop)
+    service = JobService(runtime)
     job = await service.submit_paths(replace(REQUEST, paths=(path,)))
     Path(path).unlink()
     Path(path).symlink_to(bench.put("other/y.tar", TWO))
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     done = await service.get(job.id)
     assert done.state is JobState.FAILED
     assert done.problem is not None

@@ -99,9 +99,9 @@ class Life(RuleBasedStateMachine):
     def is_in(self, state: JobState) -> bool:
         return self.row.state is state
 
-    def change(self, ledger: JobTracker, make: Callable[[Job], Job]) -> None:
+    def change(self, tracker: JobTracker, make: Callable[[Job], Job]) -> None:
         try:
-            self.loop.run_until_complete(ledger.transition(self.job_id, make))
+            self.loop.run_until_complete(tracker.transition(self.job_id, make))
         except (Conflict, Unavailable):
             return
 
@@ -191,8 +191,8 @@ class Life(RuleBasedStateMachine):
     def a_client_never_sees_less(self) -> None:
         if not self.job_id:
             return
-        for ledger in (self.owner, self.other) if self.is_shared else (self.owner,):
-            shown = self.loop.run_until_complete(ledger.get(self.job_id)).progress.percent
+        for tracker in (self.owner, self.other) if self.is_shared else (self.owner,):
+            shown = self.loop.run_until_complete(tracker.get(self.job_id)).progress.percent
             assert shown >= self.seen
             self.seen = shown
 

@@ -54,11 +54,11 @@ async def test_queued_jobs_keep_their_order(bench: Bench) -> None:
     async with bench.service() as service:
         jobs = [await upload(service) for _ in range(4)]
         await bench.registry.waiting.wait()
-    assert [job.id for job in await recover_jobs(bench.workshop())] == [job.id for job in jobs]
+    assert [job.id for job in await recover_jobs(bench.runtime())] == [job.id for job in jobs]
 
 
 async def test_an_upload_that_was_cut_off_has_failed_and_left_nothing(bench: Bench) -> None:
-    service = JobService(bench.workshop())
+    service = JobService(bench.runtime())
     begun = await service.begin(idempotency_key="k")
     await begun.receive("x.tar", chunks_of(APP))
     (bench.root / "spool" / "half.part").write_bytes(b"half")
@@ -88,25 +88,25 @@ async def test_archives_of_jobs_that_failed_survive_and_those_of_no_job_go(bench
 
 
 async def test_beside_other_replicas_only_what_no_job_can_want_is_swept(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     queued, failed = await upload(service), await upload(service)
     await service.cancel(failed.id)
-    receiving = await workshop.ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
+    receiving = await runtime.tracker.add(Job.new(JobState.RECEIVING, bench.clock()))
     spool = bench.root / "spool"
     names = (f"{receiving.id}-0.part", f"{failed.id}-1.part", f"{'0' * 32}-0.tar")
     for name in names:
         (spool / name).write_bytes(b"x")
-    assert await sweep_shared_spool(workshop) == 1, "a job that ended a moment ago may be tried again"
+    assert await sweep_shared_spool(runtime) == 1, "a job that ended a moment ago may be tried again"
     bench.clock.now += timedelta(hours=2)
-    assert await sweep_shared_spool(workshop) == 1
+    assert await sweep_shared_spool(runtime) == 1
     assert bench.spooled() == sorted([f"{queued.id}-0.tar", f"{failed.id}-0.tar", names[0]])
 
 
 async def test_many_jobs_are_taken_up_batch_by_batch(bench: Bench) -> None:
     for _ in range(401):
         await bench.store.add(Job.new(JobState.QUEUED, bench.clock()))
-    waiting = await recover_jobs(bench.workshop())
+    waiting = await recover_jobs(bench.runtime())
     newest = await bench.store.page(JobQuery(limit=500))
     assert [job.id for job in waiting] == [job.id for job in reversed(newest)]
     assert len(waiting) == 401
@@ -118,7 +118,7 @@ async def test_ended_jobs_go_by_age_with_their_archives(bench: Bench) -> None:
         old = await ended(service, await upload(service))
         bench.let_pass(timedelta(days=2))
         new = await ended(service, await upload(service))
-        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 1
+        assert await delete_older(service, bench.runtime(), timedelta(days=1)) == 1
         assert [job.id for job in (await service.page())[0]] == [new.id]
         assert bench.spooled() == [f"{new.id}-0.tar"]
         assert old.id not in str(bench.spooled())
@@ -130,7 +130,7 @@ async def test_a_job_that_ended_lately_stays_however_old_it_is(bench: Bench) -> 
         late = job.evolve(finished_at=bench.clock.now + timedelta(days=3))
         await bench.store.save(late)
         bench.let_pass(timedelta(days=3))
-        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
+        assert await delete_older(service, bench.runtime(), timedelta(days=1)) == 0
 
 
 class Flaky(MemoryJobStore):
@@ -151,11 +151,11 @@ class Flaky(MemoryJobStore):
 async def test_the_end_of_a_job_is_not_lost_for_a_full_disk(tmp_path: Path) -> None:
     store = Flaky()
     bench = Bench(tmp_path, store)
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     job = await upload(service)
     store.refuse, store.refusals = frozenset({JobState.RUNNING, JobState.SUCCEEDED}), 6
-    await Runner(workshop, patience_seconds=0).run(job.id)
+    await Runner(runtime, patience_seconds=0).run(job.id)
     assert (await service.get(job.id)).state is JobState.SUCCEEDED
     assert store.refusals == 0
 
@@ -199,26 +199,26 @@ async def test_progress_is_stored_while_a_job_runs(bench: Bench) -> None:
 
 
 async def test_an_older_state_is_not_told_after_a_newer_one(bench: Bench) -> None:
-    ledger = JobTracker(bench.store)
-    job = await ledger.add(Job.new(JobState.RECEIVING, bench.clock()))
-    with ledger.subscribe(job.id) as news:
-        await ledger.transition(job.id, lambda job: job.transition_to(JobState.CANCELLED))
-        ledger.update_progress(job.id, lambda job: job.evolve(notices=("late",)))
+    tracker = JobTracker(bench.store)
+    job = await tracker.add(Job.new(JobState.RECEIVING, bench.clock()))
+    with tracker.subscribe(job.id) as news:
+        await tracker.transition(job.id, lambda job: job.transition_to(JobState.CANCELLED))
+        tracker.update_progress(job.id, lambda job: job.evolve(notices=("late",)))
         assert (await news.next()).state is JobState.CANCELLED
-    assert (await ledger.get(job.id)).notices == ()
+    assert (await tracker.get(job.id)).notices == ()
 
 
 async def test_a_caller_that_goes_away_does_not_break_a_change(bench: Bench) -> None:
-    ledger = JobTracker(bench.store)
-    job = await ledger.add(Job.new(JobState.QUEUED, bench.clock()))
-    changing = asyncio.create_task(ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING)))
+    tracker = JobTracker(bench.store)
+    job = await tracker.add(Job.new(JobState.QUEUED, bench.clock()))
+    changing = asyncio.create_task(tracker.transition(job.id, lambda job: job.transition_to(JobState.RUNNING)))
     await asyncio.sleep(0)
     changing.cancel()
     await asyncio.wait([changing])
-    await ledger.drain()
+    await tracker.drain()
     stored = await bench.store.get(job.id)
     assert stored is not None
-    assert stored.state is (await ledger.get(job.id)).state is JobState.RUNNING
+    assert stored.state is (await tracker.get(job.id)).state is JobState.RUNNING
 
 
 async def test_what_breaks_in_the_block_is_raised_as_it_is(bench: Bench) -> None:
@@ -236,7 +236,7 @@ async def test_a_job_tried_again_a_moment_ago_is_not_swept_away(bench: Bench, mo
 
         monkeypatch.setattr(service, "delete", refuse)
         bench.let_pass(timedelta(days=2))
-        assert await delete_older(service, bench.workshop(), timedelta(days=1)) == 0
+        assert await delete_older(service, bench.runtime(), timedelta(days=1)) == 0
 
 
 async def test_old_jobs_that_cannot_be_deleted_stop_nothing(tmp_path: Path) -> None:
@@ -253,21 +253,21 @@ async def test_old_jobs_that_cannot_be_deleted_stop_nothing(tmp_path: Path) -> N
 
 
 async def test_a_job_cancelled_before_its_run_begins_is_left_alone(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     job = await upload(service)
     await service.cancel(job.id)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     assert (await service.get(job.id)).state is JobState.CANCELLED
     assert bench.registry.calls == []
 
 
 async def test_a_job_cancelled_as_its_run_ends_stays_cancelled(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     bench.registry.gate = asyncio.Event()
     job = await upload(service)
-    running = asyncio.create_task(Runner(workshop).run(job.id))
+    running = asyncio.create_task(Runner(runtime).run(job.id))
     await bench.registry.waiting.wait()
     await service.cancel(job.id)
     bench.registry.gate.set()
@@ -277,29 +277,27 @@ async def test_a_job_cancelled_as_its_run_ends_stays_cancelled(bench: Bench) -> 
 
 
 async def test_an_archive_that_is_gone_from_the_spool_is_told(bench: Bench) -> None:
-    workshop = bench.workshop()
-    service = JobService(workshop)
+    runtime = bench.runtime()
+    service = JobService(runtime)
     job = await upload(service)
     (bench.root / "spool" / f"{job.id}-0.tar").unlink()
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     done = await service.get(job.id)
     assert done.problem is not None
     assert done.problem.code == "source_changed"
     bare = replace(done, archives=tuple(replace(archive, file=None) for archive in done.archives))
     heard: list[object] = []
     with pytest.raises(MissingContent, match=r"x\.tar"):
-        async with PushPreparer(workshop.spool, workshop.limits).prepare(
-            bare, Destination("default", "r"), heard.append
-        ):
+        async with PushPreparer(runtime.spool, runtime.limits).prepare(bare, Destination("default", "r"), heard.append):
             pass
 
 
 @pytest.mark.parametrize("name", ["gone", "here"])
 async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    workshop = bench.workshop()
-    job = await upload(JobService(workshop))
+    runtime = bench.runtime()
+    job = await upload(JobService(runtime))
     opening, go_on, closed = threading.Event(), threading.Event(), asyncio.Event()
-    opener = PushPreparer(workshop.spool, workshop.limits)
+    opener = PushPreparer(runtime.spool, runtime.limits)
     loop = asyncio.get_running_loop()
     opened: list[OpenFile] = []
     heard: list[object] = []
@@ -318,7 +316,7 @@ async def test_files_opened_for_nobody_are_closed(bench: Bench, monkeypatch: pyt
         monkeypatch.setattr(OpenedArchives, "close", close)
         return opened[0]
 
-    monkeypatch.setattr(workshop.spool, "open", slow)
+    monkeypatch.setattr(runtime.spool, "open", slow)
 
     async def open_it() -> None:
         async with opener.prepare(job, Destination("default", "registry.test"), heard.append):
@@ -353,14 +351,14 @@ async def test_an_upload_whose_job_was_given_up_meanwhile_is_told_so_and_not_wha
     bench: Bench, *, is_cancelled: bool
 ) -> None:
     """Its replica stood still; another one has ended the job, and deleted what had come."""
-    service = JobService(bench.workshop())
+    service = JobService(bench.runtime())
     begun = await service.begin()
     await begun.receive("x.tar", chunks_of(APP))
-    other = JobService(bench.workshop())
+    other = JobService(bench.runtime())
     if is_cancelled:
         await other.cancel(begun.job.id)
     else:
-        await recover_jobs(bench.workshop())
+        await recover_jobs(bench.runtime())
     for file in (bench.root / "spool").iterdir():
         file.unlink()
     with pytest.raises(Conflict if is_cancelled else Unavailable):
@@ -388,16 +386,16 @@ class Beat:
 async def test_a_job_that_was_accepted_after_its_replica_was_taken_for_dead_goes_on(bench: Bench) -> None:
     """The look for uploads of dead replicas came before the end of the upload, and the change after it. A job that is
     gone meanwhile keeps no other from being looked at."""
-    workshop = bench.workshop()
-    accepted = await upload(JobService(workshop))
+    runtime = bench.runtime()
+    accepted = await upload(JobService(runtime))
     assert accepted.state is JobState.QUEUED
-    begun = await JobService(bench.workshop()).begin()
-    beats = replace(workshop, fellows=Beat("gone", accepted.id, begun.job.id))
+    begun = await JobService(bench.runtime()).begin()
+    beats = replace(runtime, replicas=Beat("gone", accepted.id, begun.job.id))
     alive = asyncio.create_task(_keep_alive(beats))
-    async for seen in JobService(workshop).subscribe(begun.job.id):
+    async for seen in JobService(runtime).subscribe(begun.job.id):
         if seen.ended:
             break
     alive.cancel()
     assert seen.problem is not None
     assert seen.problem.code == "upload_incomplete"
-    assert (await JobService(workshop).get(accepted.id)).state is JobState.QUEUED
+    assert (await JobService(runtime).get(accepted.id)).state is JobState.QUEUED

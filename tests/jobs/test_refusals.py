@@ -19,29 +19,29 @@ OUTAGE = RegistryUnreachable("no route")
 
 
 def patient(bench: Bench) -> JobRuntime:
-    return replace(bench.workshop(), schedule=RetrySchedule(timedelta(days=1), lambda: 1.0))
+    return replace(bench.runtime(), schedule=RetrySchedule(timedelta(days=1), lambda: 1.0))
 
 
 def states(job: Job) -> list[ImageState]:
     return [image.state for image in job.images]
 
 
-async def half_refused(bench: Bench, workshop: JobRuntime) -> tuple[JobService, Job]:
+async def half_refused(bench: Bench, runtime: JobRuntime) -> tuple[JobService, Job]:
     """A job that waits because of its second image; the first one is refused."""
-    service = JobService(workshop)
+    service = JobService(runtime)
     bench.registry.fail("push_manifest", REFUSAL, repository="team/a")
     bench.registry.fail("push_blob", OUTAGE, repository="team/b")
     job = await upload(service, TWO)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     return service, await service.get(job.id)
 
 
 async def test_a_refusal_fails_the_job_at_once_and_is_retryable(bench: Bench) -> None:
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_manifest", REFUSAL, repository="team/a")
     job = await upload(service, TWO)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     failed = await service.get(job.id)
     assert (failed.state, states(failed)) == (JobState.FAILED, [ImageState.FAILED, ImageState.PUSHED])
     assert failed.problem is not None
@@ -57,11 +57,11 @@ async def test_a_refused_image_stays_failed_while_its_job_waits_for_another_one(
 
 
 async def test_a_refused_image_is_not_pushed_again_by_itself(bench: Bench) -> None:
-    workshop = patient(bench)
-    service, waits = await half_refused(bench, workshop)
+    runtime = patient(bench)
+    service, waits = await half_refused(bench, runtime)
     bench.registry._failures.clear()
     bench.registry.calls.clear()
-    await Runner(workshop).run(waits.id)
+    await Runner(runtime).run(waits.id)
     failed = await service.get(waits.id)
     assert (failed.state, states(failed)) == (JobState.FAILED, [ImageState.FAILED, ImageState.PUSHED])
     assert {call.repository for call in bench.registry.calls} == {"team/b"}
@@ -70,22 +70,22 @@ async def test_a_refused_image_is_not_pushed_again_by_itself(bench: Bench) -> No
 
 
 async def test_a_retry_by_hand_pushes_refused_images_too(bench: Bench) -> None:
-    workshop = patient(bench)
-    service, waits = await half_refused(bench, workshop)
+    runtime = patient(bench)
+    service, waits = await half_refused(bench, runtime)
     bench.registry._failures.clear()
     again = await service.retry(waits.id)
     assert states(again) == [ImageState.PENDING, ImageState.PENDING]
-    await Runner(workshop).run(waits.id)
+    await Runner(runtime).run(waits.id)
     assert (await service.get(waits.id)).state is JobState.SUCCEEDED
 
 
 async def test_what_010_stored_of_an_outage_is_read_as_one(bench: Bench) -> None:
     """It wrote no `outage`."""
-    workshop = patient(bench)
-    service = JobService(workshop)
+    runtime = patient(bench)
+    service = JobService(runtime)
     bench.registry.fail("push_blob", OUTAGE)
     job = await upload(service)
-    await Runner(workshop).run(job.id)
+    await Runner(runtime).run(job.id)
     row = dump_job(await service.get(job.id))
     problem = dict(row["problem"])
     assert problem.pop("outage") is True

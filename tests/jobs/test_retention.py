@@ -19,7 +19,7 @@ async def test_the_oldest_archives_go_first(bench: Bench, most: int) -> None:
     bench.registry.fail("push_blob", Unavailable("no"))
     async with bench.service() as service:
         failed = [await ended(service, await upload(service)) for _ in range(3)]
-        assert await delete_over_quota(service, bench.workshop(), most * len(APP)) == 3 - most
+        assert await delete_over_quota(service, bench.runtime(), most * len(APP)) == 3 - most
         kept = failed[3 - most :]
         assert {job.id for job in (await service.page())[0]} == {job.id for job in kept}
         assert bench.spooled() == sorted(f"{job.id}-0.tar" for job in kept)
@@ -41,14 +41,14 @@ async def test_many_failures_of_one_token_cost_no_archive_of_another(bench: Benc
         )
         first = await ended(one, await upload(one))
         failed = [await ended(many, await upload(many)) for _ in range(4)]
-        assert await delete_over_quota(service, bench.workshop(), 3 * len(APP)) == 2
+        assert await delete_over_quota(service, bench.runtime(), 3 * len(APP)) == 2
         assert {job.id for job in (await service.page())[0]} == {first.id, *(job.id for job in failed[2:])}
 
 
 async def test_what_has_no_archive_in_the_spool_stays(bench: Bench) -> None:
     async with bench.service() as service:
         job = await ended(service, await upload(service))
-        assert await delete_over_quota(service, bench.workshop(), 0) == 0
+        assert await delete_over_quota(service, bench.runtime(), 0) == 0
         assert (await service.get(job.id)).id == job.id
 
 
@@ -56,7 +56,7 @@ async def test_a_service_at_work_keeps_to_it(bench: Bench) -> None:
     bench.registry.fail("push_blob", Unavailable("no"))
     async with bench.service() as service:
         await ended(service, await upload(service))
-    async with run_job_service(bench.workshop(), keep=bench.keep, keep_bytes=0) as service:
+    async with run_job_service(bench.runtime(), keep=bench.keep, keep_bytes=0) as service:
         while bench.spooled():
             await asyncio.sleep(0)
         assert (await service.page())[0] == ()

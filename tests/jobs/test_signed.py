@@ -14,8 +14,8 @@ from tests.push.test_signatures import EC, OTHER, policy, simple, with_signature
 async def test_what_is_signed_is_pushed_and_what_is_not_is_refused(tmp_path: Path) -> None:
     (tmp_path / "service").mkdir()
     bench = Bench(tmp_path / "service", MemoryJobStore())
-    workshop = replace(bench.workshop(), signatures=(policy(tmp_path, EC, "registry.test/prod/*"),))
-    async with run_job_service(workshop, keep=bench.keep) as service:
+    runtime = replace(bench.runtime(), signatures=(policy(tmp_path, EC, "registry.test/prod/*"),))
+    async with run_job_service(runtime, keep=bench.keep) as service:
         good = await ended(service, await upload(service, with_signature(simple(EC))))
         assert good.state is JobState.SUCCEEDED
         assert "registry.test/prod/app:1 is signed by ours.pub" in good.notices

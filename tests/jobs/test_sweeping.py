@@ -27,8 +27,8 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path, MemoryJobStore())
 
 
-def workshop_of(bench: Bench) -> JobRuntime:
-    return replace(bench.workshop(), sweeps=SweepSchedule(age=AGE))
+def runtime_of(bench: Bench) -> JobRuntime:
+    return replace(bench.runtime(), sweeps=SweepSchedule(age=AGE))
 
 
 async def stored(bench: Bench, state: JobState, *, file: str | None = None, **members: object) -> Job:
@@ -47,11 +47,11 @@ def left(bench: Bench, job: Job, *names: str) -> None:
 
 async def swept(bench: Bench, job: Job, *names: str) -> list[str]:
     """What is left of these files when the job has ended long enough ago; until then all of them are."""
-    workshop = workshop_of(bench)
+    runtime = runtime_of(bench)
     left(bench, job, *names)
-    assert await sweep_shared_spool(workshop) == 0
+    assert await sweep_shared_spool(runtime) == 0
     bench.clock.now += AGE
-    await sweep_shared_spool(workshop)
+    await sweep_shared_spool(runtime)
     return [name.removeprefix(job.id) for name in bench.spooled()]
 
 
@@ -82,28 +82,28 @@ async def test_what_a_dead_replica_did_not_come_to_delete_goes(bench: Bench, sta
 
 
 async def test_files_of_no_job_go_at_once(bench: Bench) -> None:
-    workshop = workshop_of(bench)
+    runtime = runtime_of(bench)
     left(bench, replace(await stored(bench, JobState.QUEUED), id="0" * 32), "-0.tar", "-0-sent.part")
-    assert await sweep_shared_spool(workshop) == 2
+    assert await sweep_shared_spool(runtime) == 2
     assert bench.spooled() == []
 
 
 async def test_a_job_that_ended_by_a_clock_that_was_ahead_is_no_exception(bench: Bench) -> None:
-    workshop = workshop_of(bench)
+    runtime = runtime_of(bench)
     job = await stored(bench, JobState.SUCCEEDED)
     left(bench, job, "-0.tar")
     bench.clock.now -= timedelta(days=365)
-    assert await sweep_shared_spool(workshop) == 1
+    assert await sweep_shared_spool(runtime) == 1
 
 
 async def test_a_part_that_a_dead_replica_left_does_not_stop_the_one_that_takes_over(bench: Bench) -> None:
-    workshop = workshop_of(bench)
-    service = JobService(workshop)
+    runtime = runtime_of(bench)
+    service = JobService(runtime)
     path = bench.put("x.tar.gz", gzip.compress(APP))
     job = await service.submit_paths(JobRequest(PushOptions(), paths=(path,)))
-    await workshop.ledger.transition(job.id, lambda job: job.transition_to(JobState.RUNNING, starts=1))
+    await runtime.tracker.transition(job.id, lambda job: job.transition_to(JobState.RUNNING, starts=1))
     left(bench, job, "-0.part")  # as it was decompressed
-    successor = workshop_of(bench)
+    successor = runtime_of(bench)
     await Runner(successor).run(job.id)
     done = await JobService(successor).get(job.id)
     assert (done.state, done.attempt) == (JobState.SUCCEEDED, 2), done.problem

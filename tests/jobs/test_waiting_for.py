@@ -58,12 +58,12 @@ def bench(tmp_path: Path) -> Bench:
 
 def retrying(bench: Bench, tries: Tries, patience: timedelta = DAY) -> JobRuntime:
     """As the service has it: requests are tried again, and then the job is."""
-    workshop = bench.workshop()
+    runtime = bench.runtime()
     tried = RetryingRegistry(bench.registry, pause=tries.pause)
-    registries = {name: replace(each, registry=tried) for name, each in workshop.registries.items()}
-    ledger = JobTracker(bench.store, save_seconds=0, clock=bench.clock)
-    schedule, early = RetrySchedule(patience, lambda: 1.0), EarlyPushes(workshop.lanes, ledger)
-    return replace(workshop, ledger=ledger, registries=registries, schedule=schedule, early=early)
+    registries = {name: replace(each, registry=tried) for name, each in runtime.registries.items()}
+    tracker = JobTracker(bench.store, save_seconds=0, clock=bench.clock)
+    schedule, early = RetrySchedule(patience, lambda: 1.0), EarlyPushes(runtime.resources, tracker)
+    return replace(runtime, tracker=tracker, registries=registries, schedule=schedule, early=early)
 
 
 @asynccontextmanager
@@ -124,12 +124,12 @@ async def test_it_is_said_while_the_job_waits_in_the_queue_and_until_its_next_at
     bench: Bench,
 ) -> None:
     tries = Tries()
-    workshop = retrying(bench, tries)
-    service = JobService(workshop)
+    runtime = retrying(bench, tries)
+    service = JobService(runtime)
     error = RegistryUnreachable("no route")
     bench.registry.fail("push_blob", error)
     job = await upload(service)
-    running = asyncio.create_task(Runner(workshop).run(job.id))
+    running = asyncio.create_task(Runner(runtime).run(job.id))
     while not running.done():
         tries.go_on()
         await asyncio.sleep(0)
@@ -141,7 +141,7 @@ async def test_it_is_said_while_the_job_waits_in_the_queue_and_until_its_next_at
     assert load_job(json.loads(json.dumps(dump_job(paused)))) == paused
     restarted = retrying(bench, tries)
     assert await recover_jobs(restarted) == (paused.brief(),)
-    running = asyncio.create_task(Runner(workshop).run(job.id))
+    running = asyncio.create_task(Runner(runtime).run(job.id))
     while (await service.get(job.id)).state is not JobState.RUNNING:
         await asyncio.sleep(0)
     begun = (await service.get(job.id)).waiting_for

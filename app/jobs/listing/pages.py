@@ -20,7 +20,7 @@ SEARCH_SECONDS = 1.0  # after which a search ends its page early; 10,000 usual j
 class JobPages:
     """`elapsed`: seconds that only grow."""
 
-    ledger: JobTracker
+    tracker: JobTracker
     elapsed: Callable[[], float]
 
     async def page(self, query: JobQuery, limit: int) -> tuple[tuple[Job, ...], str | None]:
@@ -33,7 +33,7 @@ class JobPages:
         jobs: tuple[Job, ...] = ()
         while True:
             most = min(PAGE_BATCH, limit + 1 - len(jobs))
-            found = await self.ledger.page(replace(query, limit=most))
+            found = await self.tracker.page(replace(query, limit=most))
             jobs += found
             fitting = _fitting(jobs, limit)
             if len(fitting) < len(jobs) or len(found) < most:
@@ -45,7 +45,7 @@ class JobPages:
         jobs: tuple[Job, ...] = ()
         until = self.elapsed() + SEARCH_SECONDS
         while True:
-            found, following = await self.ledger.search(replace(query, limit=limit - len(jobs)))
+            found, following = await self.tracker.search(replace(query, limit=limit - len(jobs)))
             jobs += found
             fitting = _fitting(jobs, limit)
             if len(fitting) < len(jobs):

@@ -25,8 +25,8 @@ HASHES = ("sha1", "sha256", "sha512", "md5")  # tus asks every server for the fi
 
 
 class UploadAppender:
-    def __init__(self, workshop: JobRuntime, uploads: UploadTable) -> None:
-        self._workshop, self._uploads = workshop, uploads
+    def __init__(self, runtime: JobRuntime, uploads: UploadTable) -> None:
+        self._runtime, self._uploads = runtime, uploads
         self._files = uploads.files
 
     async def receive(
@@ -39,7 +39,7 @@ class UploadAppender:
         if patch.proof is not None:
             await self._uploads.change(upload, trusted=patch.offset)
         file = await asyncio.to_thread(self._files.writing, upload.state.id)
-        teller = UploadProgressReporter(self._workshop, upload.state, asyncio.get_running_loop())
+        teller = UploadProgressReporter(self._runtime, upload.state, asyncio.get_running_loop())
         tally = None if upload.state.is_part else upload.tally
         receiving = AppendStream(file, tally, partial(self._take_room, upload), teller)
         receiving.expect_checksum(patch.proof)
@@ -67,32 +67,32 @@ class UploadAppender:
     async def _bound_indexes(self) -> None:
         """Drop the largest idle indexes and cancel the early pushes of their uploads, which need them."""
         for upload in self._uploads.without_index():
-            await self._workshop.early.cancel(upload.state.job)
+            await self._runtime.early.cancel(upload.state.job)
             upload.early = None
 
     def _take_room(self, upload: ActiveUpload, size: int) -> None:
         """Reserve `size` bytes, and drop the index if it has become too large. Raises SpoolFull, QuotaExceeded."""
-        if not self._workshop.indexes.reserve(upload.state.id, upload.state.submitter, upload.tally.memory):
+        if not self._runtime.indexes.reserve(upload.state.id, upload.state.submitter, upload.tally.memory):
             self._uploads.drop_index(upload)
-        self._workshop.spool.check_space(size)
-        self._workshop.stored.grow(upload.state.submitter, upload.state.id, size)
+        self._runtime.spool.check_space(size)
+        self._runtime.stored.grow(upload.state.submitter, upload.state.id, size)
 
     async def _early(self, upload: ActiveUpload, offset: int) -> EarlyPush | None:
         """Return the early push, started with the first byte; None if signatures are checked first."""
-        state, workshop = upload.state, self._workshop
+        state, runtime = upload.state, self._runtime
         begins = offset == 0 and upload.early is None
-        if begins and not (state.is_part or state.hold or workshop.signatures):
-            job = await workshop.ledger.get(state.job)
-            registry = pick_registry(workshop.registries, job.registry)
+        if begins and not (state.is_part or state.hold or runtime.signatures):
+            job = await runtime.tracker.get(state.job)
+            registry = pick_registry(runtime.registries, job.registry)
             if job.state is JobState.RECEIVING:  # after the end of the job nothing would stop the early push
                 arriving = PartialArchive(0, partial(self._files.open_partial, state.id))
-                upload.early = workshop.early.start(job, job.options, registry, arriving)
+                upload.early = runtime.early.start(job, job.options, registry, arriving)
         return upload.early
 
     async def _take_back(self, upload: ActiveUpload, file: AppendFile, offset: int) -> None:
         """Delete the bytes from `offset` on, and everything derived from them."""
-        await self._workshop.early.cancel(upload.state.job)
-        upload.early, upload.tally = None, StreamingIndexer(self._workshop.limits)
+        await self._runtime.early.cancel(upload.state.job)
+        upload.early, upload.tally = None, StreamingIndexer(self._runtime.limits)
         await asyncio.to_thread(file.truncate, offset)
 
 

@@ -23,7 +23,7 @@ class AuthorizedUploads(ResumableUploads):
         vars(self).update(vars(uploads))
         self._caller, self._held = caller, jobs
         self._service = jobs
-        self._workshop = with_upload_limit(uploads._workshop, caller)
+        self._runtime = with_upload_limit(uploads._runtime, caller)
 
     async def begin(self, new: NewUpload) -> UploadState:
         """Begin an upload. Raises QuotaExceeded, Busy and what the base method raises."""

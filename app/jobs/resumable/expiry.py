@@ -21,9 +21,9 @@ _log = structlog.get_logger(__name__)
 
 
 class UploadExpirer:
-    def __init__(self, workshop: JobRuntime, uploads: UploadTable) -> None:
-        self._workshop, self._uploads = workshop, uploads
-        self._idle = Idle(workshop.elapsed)
+    def __init__(self, runtime: JobRuntime, uploads: UploadTable) -> None:
+        self._runtime, self._uploads = runtime, uploads
+        self._idle = Idle(runtime.elapsed)
         self._woken = asyncio.Event()
 
     def wake(self) -> None:
@@ -50,7 +50,7 @@ class UploadExpirer:
         for upload in self._uploads.all():
             if await self._is_over(upload, now):
                 if not upload.state.complete:  # another replica cannot end the early push here when it cancels the job
-                    await self._workshop.early.cancel(upload.state.job)
+                    await self._runtime.early.cancel(upload.state.job)
                 await self._uploads.drop(upload.state.id)
                 count += 1
         return count
@@ -80,7 +80,7 @@ class UploadExpirer:
             await self.check_unused(state)
             if state.job and not state.complete:
                 archive = archive_of(state, offset)
-                await self._workshop.ledger.transition(state.job, lambda job: self._failed(job, archive, limit))
+                await self._runtime.tracker.transition(state.job, lambda job: self._failed(job, archive, limit))
         except (Conflict, NotFound):
             return not state.complete
         _log.info("upload.expired", upload=state.id[:8], job=state.job or None, complete=state.complete)
@@ -89,11 +89,11 @@ class UploadExpirer:
     def _failed(self, job: Job, archive: JobArchive, limit: timedelta) -> Job:
         hours = int(limit.total_seconds() // 3600)
         error = UploadIncomplete(f"the upload received no data for {hours} h and has expired; send the archive again")
-        now = self._workshop.clock()
+        now = self._runtime.clock()
         return job.transition_to(JobState.FAILED, problem=error.problem, finished_at=now, archives=(archive,))
 
     async def _state_of(self, job_id: str) -> JobState | None:
         try:
-            return (await self._workshop.ledger.get(job_id)).state
+            return (await self._runtime.tracker.get(job_id)).state
         except NotFound:
             return None

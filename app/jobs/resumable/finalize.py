@@ -33,8 +33,8 @@ _log = structlog.get_logger(__name__)
 class UploadFinalizer:
     """Finalizes uploads in tasks. What `stop` interrupts is repeated at the next start."""
 
-    def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
-        self._workshop, self._service, self._uploads = workshop, service, uploads
+    def __init__(self, runtime: JobRuntime, service: JobService, uploads: UploadTable) -> None:
+        self._runtime, self._service, self._uploads = runtime, service, uploads
         self._files = uploads.files
         self._tasks: dict[str, asyncio.Task[TarmacError | None]] = {}
 
@@ -72,9 +72,9 @@ class UploadFinalizer:
     async def _settle(self, upload: ActiveUpload) -> TarmacError | None:
         state = upload.state
         try:
-            job = await self._workshop.ledger.get(state.job)
+            job = await self._runtime.tracker.get(state.job)
             if job.state is not JobState.RECEIVING:
-                await self._workshop.early.cancel(job.id)
+                await self._runtime.early.cancel(job.id)
                 return None
             await self._queue(job, upload)
         except NotFound:
@@ -95,7 +95,7 @@ class UploadFinalizer:
         taken = self._service.attach_upload(job)
         memory = MAX_ARCHIVE_INDEX_BYTES if upload.tally.is_dropped else 0
         try:
-            async with self._workshop.decoders.turn(job.share, memory):
+            async with self._runtime.decoders.turn(job.share, memory):
                 archive, index = await self._archive(job, upload)
                 self._show(state, replace(archive, file=None))
                 if state.hold:
@@ -114,13 +114,13 @@ class UploadFinalizer:
         expected = JobRequest(job.options, checksum=checksum).expected()
         if expected is not None:
             compare_checksum(archive, expected)
-        accepted_at = self._workshop.arrivals.next(self._workshop.clock)
+        accepted_at = self._runtime.arrivals.next(self._runtime.clock)
 
         def queued(job: Job) -> Job:
             return job.transition_to(JobState.QUEUED, archives=(archive,), accepted_at=accepted_at)
 
-        present = await self._workshop.ledger.transition(job.id, queued)
-        await self._workshop.queue.put(present.id, present.schedule)
+        present = await self._runtime.tracker.transition(job.id, queued)
+        await self._runtime.queue.put(present.id, present.schedule)
 
     async def _archive(self, job: Job, upload: ActiveUpload) -> tuple[JobArchive, TarIndex]:
         """Move the plain tar to its final place, and return it hashed and indexed."""
@@ -138,9 +138,9 @@ class UploadFinalizer:
         else:
             intake, file = await self._read_again(job, state, spooled_as)
         if file.owned:
-            self._workshop.stored.put(state.submitter, file.name, file.size)
+            self._runtime.stored.put(state.submitter, file.name, file.size)
         else:
-            self._workshop.stored.forget(spooled_as)
+            self._runtime.stored.forget(spooled_as)
         archive = replace(archive_of(state, intake.received), file=file)
         return replace(archive, digest=intake.digest, compression=intake.compression), intake.index
 
@@ -150,19 +150,19 @@ class UploadFinalizer:
             self._show(state, replace(archive_of(state, intake.received), digest=intake.digest))
 
     def _show(self, state: UploadState, archive: JobArchive) -> None:
-        self._workshop.ledger.update_progress(state.job, lambda job: job.evolve(archives=(archive,)))
+        self._runtime.tracker.update_progress(state.job, lambda job: job.evolve(archives=(archive,)))
 
     async def _read_again(self, job: Job, state: UploadState, spooled_as: str) -> tuple[IngestStream, SpooledFile]:
         """Read the archive from its beginning: hash and index a plain tar, decompress any other into the spool."""
         refused = partial(self._note_digest, state)
         moved = await asyncio.to_thread(self._files.find_moved, state.id, spooled_as)
         is_moved = moved is not None and await asyncio.to_thread(self._files.offset, state.id) is None
-        source = self._workshop.spool.open(moved) if moved and is_moved else await self._open(state)
+        source = self._runtime.spool.open(moved) if moved and is_moved else await self._open(state)
         try:
             if is_moved or await asyncio.to_thread(sniff_file, source, source.size) is Compression.NONE:
                 intake = await self._read(job, source, refused)
             else:
-                intake, moved = await unwrap(source, spooled_as, self._workshop, job, refused)
+                intake, moved = await unwrap(source, spooled_as, self._runtime, job, refused)
                 if state.hold:
                     moved = await asyncio.to_thread(self._files.retain_spooled, state.id, moved)
                 is_moved = True
@@ -171,8 +171,8 @@ class UploadFinalizer:
         return intake, moved if moved and is_moved else await self._move(state, spooled_as)
 
     async def _read(self, job: Job, source: OpenFile, refused: Refused) -> IngestStream:
-        workshop, may_be_cut = self._workshop, job.options.keep_going
-        intake = IngestStream(workshop.limits, workshop.max_archive_bytes, may_be_cut=may_be_cut)
+        runtime, may_be_cut = self._runtime, job.options.keep_going
+        intake = IngestStream(runtime.limits, runtime.max_archive_bytes, may_be_cut=may_be_cut)
         try:
             async for chunk in read_chunks(source):
                 await hash_in_thread(_drain, intake.feed, chunk)
@@ -196,13 +196,13 @@ class UploadFinalizer:
                 return job
             bare = tuple(replace(archive, file=None) for archive in job.archives)
             return job.transition_to(
-                JobState.FAILED, problem=error.problem, finished_at=self._workshop.clock(), archives=bare
+                JobState.FAILED, problem=error.problem, finished_at=self._runtime.clock(), archives=bare
             )
 
         if state.job:
-            await self._workshop.early.cancel(state.job)
+            await self._runtime.early.cancel(state.job)
             try:
-                await self._workshop.ledger.transition(state.job, failed)
+                await self._runtime.tracker.transition(state.job, failed)
             except NotFound:
                 _log.info("upload.job_missing", upload=state.id[:8], job=state.job)
 

@@ -16,8 +16,8 @@ from app.push import with_received
 class UploadProgressReporter:
     """Updates the progress of the job; called in the thread that writes."""
 
-    def __init__(self, workshop: JobRuntime, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
-        self._workshop, self._state, self._loop = workshop, state, loop
+    def __init__(self, runtime: JobRuntime, state: UploadState, loop: asyncio.AbstractEventLoop) -> None:
+        self._runtime, self._state, self._loop = runtime, state, loop
 
     def __call__(self, offset: int) -> None:
         if self._state.job:
@@ -25,7 +25,7 @@ class UploadProgressReporter:
 
     def _tell(self, offset: int) -> None:
         archive = archive_of(self._state, offset)
-        self._workshop.ledger.update_progress(
+        self._runtime.tracker.update_progress(
             self._state.job,
             lambda job: job.evolve(
                 archives=(archive,), progress=with_received(job.progress, offset, self._state.length)

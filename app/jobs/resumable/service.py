@@ -50,12 +50,12 @@ class ResumableUploads:
 
     Supports concurrent calls; of two for one upload, the newer one interrupts the other."""
 
-    def __init__(self, workshop: JobRuntime, service: JobService, uploads: UploadTable) -> None:
-        self._workshop, self._service, self._uploads = workshop, service, uploads
+    def __init__(self, runtime: JobRuntime, service: JobService, uploads: UploadTable) -> None:
+        self._runtime, self._service, self._uploads = runtime, service, uploads
         self._files = uploads.files
-        self._settler = UploadFinalizer(workshop, service, uploads)
-        self._receiver = UploadAppender(workshop, uploads)
-        self.sweeper = UploadExpirer(workshop, uploads)
+        self._settler = UploadFinalizer(runtime, service, uploads)
+        self._receiver = UploadAppender(runtime, uploads)
+        self.sweeper = UploadExpirer(runtime, uploads)
 
     async def resume(self) -> None:
         """Continue after a start: finalize complete uploads, and make jobs cancellable again."""
@@ -79,12 +79,12 @@ class ResumableUploads:
         return await self._begin(new)
 
     async def _begin(self, new: NewUpload) -> UploadState:
-        pick_registry(self._workshop.registries, new.request.registry)
+        pick_registry(self._runtime.registries, new.request.registry)
         self._check_length(new.length)
         if len(self._uploads.taking_room()) >= MAX_UPLOADS:
             raise Busy(f"too many concurrent uploads; the limit is {MAX_UPLOADS}; retry later")
-        await asyncio.to_thread(self._workshop.spool.check_space, new.length or 0)
-        job = None if new.is_part else new_job(new, self._workshop.clock())
+        await asyncio.to_thread(self._runtime.spool.check_space, new.length or 0)
+        job = None if new.is_part else new_job(new, self._runtime.clock())
         state = UploadState(
             id=new_id(),
             job="" if job is None else job.id,
@@ -100,10 +100,10 @@ class ResumableUploads:
         )
         # the file first: without an upload a job would be RECEIVING for ever; an upload without a job expires
         await asyncio.to_thread(self._files.create, state.id, state.write())
-        upload = self._uploads.add(state, self._workshop.limits)
+        upload = self._uploads.add(state, self._runtime.limits)
         await self._uploads.count(upload)
         if job is not None:
-            await self._workshop.ledger.add(job)
+            await self._runtime.tracker.add(job)
             self._listen(upload)
         await self._complete_by_length(upload)
         return upload.state
@@ -243,7 +243,7 @@ class ResumableUploads:
             await self._uploads.change(upload, length=length)
 
     def _check_length(self, length: int | None, announced: int | None = None) -> None:
-        most = self._workshop.max_archive_bytes
+        most = self._runtime.max_archive_bytes
         if length is not None and most is not None and length > most:
             raise TooLarge(f"the upload is too large: {length} bytes; the limit is {most} (TARMAC_MAX_UPLOAD_BYTES)")
         if announced is not None and length is not None and length > announced:
@@ -282,7 +282,7 @@ class ResumableUploads:
 
     async def _job_of(self, state: UploadState) -> Job | None:
         try:
-            return await self._workshop.ledger.get(state.job) if state.job else None
+            return await self._runtime.tracker.get(state.job) if state.job else None
         except NotFound:
             return None
 
@@ -302,10 +302,10 @@ def _not_joined(error: BaseException) -> TarmacError:
 
 @asynccontextmanager
 async def resumable_uploads(
-    workshop: JobRuntime, service: JobService, uploads: UploadTable
+    runtime: JobRuntime, service: JobService, uploads: UploadTable
 ) -> AsyncIterator[ResumableUploads]:
     """Run the service of resumable uploads within the block. `uploads` were loaded before the job service started."""
-    resumable = ResumableUploads(workshop, service, uploads)
+    resumable = ResumableUploads(runtime, service, uploads)
     await resumable.resume()
     sweeping = asyncio.create_task(resumable.sweeper.run())
     try:

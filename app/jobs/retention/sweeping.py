@@ -14,30 +14,30 @@ from app.jobs.runtime import JobRuntime
 _log = structlog.get_logger(__name__)
 
 
-async def keep_sweeping(workshop: JobRuntime) -> None:
+async def keep_sweeping(runtime: JobRuntime) -> None:
     """Sweep at intervals until cancelled. A single process sweeps its spool at start instead."""
-    while workshop.fellows is not None:
+    while runtime.replicas is not None:
         try:
-            await sweep_shared_spool(workshop)
+            await sweep_shared_spool(runtime)
         except Unavailable as error:
             _log.warning("spool.sweep_failed", reason=str(error))
-        await asyncio.sleep(workshop.sweeps.interval.total_seconds())
+        await asyncio.sleep(runtime.sweeps.interval.total_seconds())
 
 
-async def sweep_shared_spool(workshop: JobRuntime) -> int:
+async def sweep_shared_spool(runtime: JobRuntime) -> int:
     """Delete the files of deleted jobs, and of jobs that ended a while ago and do not keep them. Return their number.
 
     Files of a job that has not ended may be in use by any replica."""
     lost = set()
-    for name in await workshop.spool.names():
+    for name in await runtime.spool.names():
         try:
-            job = await workshop.ledger.get(name.partition("-")[0])
+            job = await runtime.tracker.get(name.partition("-")[0])
         except NotFound:
             lost.add(name)  # a job is stored before the first byte of its archive is received
             continue
-        if _ended_before(job, workshop.clock(), workshop.sweeps.age) and name not in _kept(job):
+        if _ended_before(job, runtime.clock(), runtime.sweeps.age) and name not in _kept(job):
             lost.add(name)
-    await workshop.spool.remove(lost)
+    await runtime.spool.remove(lost)
     if lost:
         _log.info("spool.swept", files=len(lost))
     return len(lost)

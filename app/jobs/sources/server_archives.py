@@ -92,7 +92,7 @@ def compare_checksum(archive: JobArchive, expected: Digest) -> None:
 
 
 async def prepare_archive(
-    archive: JobArchive, spooled_as: str, workshop: JobRuntime, job: Job, refused: Callable[[JobArchive], None]
+    archive: JobArchive, spooled_as: str, runtime: JobRuntime, job: Job, refused: Callable[[JobArchive], None]
 ) -> JobArchive:
     """Examine a server file: leave a plain tar in place, decompress any other into the spool, compare the checksum.
 
@@ -104,14 +104,14 @@ async def prepare_archive(
 
     if archive.compression is not None or archive.file is None:
         return archive
-    file = await asyncio.to_thread(workshop.spool.open, archive.file)
+    file = await asyncio.to_thread(runtime.spool.open, archive.file)
     try:
         compression = await asyncio.to_thread(sniff_file, file, file.size)
         if compression is Compression.NONE:
             is_compared = archive.expected is not None and await asyncio.to_thread(_starts_tar, file)
             known = replace(archive, compression=compression, digest=await sha256_of(file) if is_compared else None)
         else:
-            intake, own = await unwrap(file, spooled_as, workshop, job, partial(_note_whole, archive.size, note))
+            intake, own = await unwrap(file, spooled_as, runtime, job, partial(_note_whole, archive.size, note))
             known = replace(archive, compression=intake.compression, digest=intake.digest, file=own)
             if intake.index.cut:
                 known = replace(known, problem=TruncatedArchive(intake.index.cut).problem)
@@ -119,21 +119,21 @@ async def prepare_archive(
         file.close()
     if archive.expected is not None and known.digest is not None:
         note(known.digest)
-        await _compare(known, archive.expected, workshop, archive.file)
+        await _compare(known, archive.expected, runtime, archive.file)
     return replace(known, expected=None)
 
 
 async def unwrap(
-    file: OpenFile, spooled_as: str, workshop: JobRuntime, job: Job, refused: Refused
+    file: OpenFile, spooled_as: str, runtime: JobRuntime, job: Job, refused: Refused
 ) -> tuple[IngestStream, SpooledFile]:
     """Save the plain tar of `file` in the spool, as soon as there is memory for its decoder.
 
     If `job` keeps going, the archive may break off. Calls `refused` before it raises ArchiveError or SpoolFull."""
     memory = decoder_memory(await asyncio.to_thread(file.read_at, 0, min(HEAD_BYTES, file.size)))
-    async with workshop.decoders.turn(job.share, memory):
-        intake = IngestStream(workshop.limits, memory=memory or MAX_DECODER_BYTES, may_be_cut=job.options.keep_going)
+    async with runtime.decoders.turn(job.share, memory):
+        intake = IngestStream(runtime.limits, memory=memory or MAX_DECODER_BYTES, may_be_cut=job.options.keep_going)
         try:
-            return intake, await workshop.save(job.share, spooled_as, read_chunks(file), intake)
+            return intake, await runtime.save(job.share, spooled_as, read_chunks(file), intake)
         except TarmacError:
             refused(intake)
             raise
@@ -150,12 +150,12 @@ def _starts_tar(file: OpenFile) -> bool:
     return len(block) == BLOCK and (is_header(block) or not any(block))
 
 
-async def _compare(archive: JobArchive, expected: Digest, workshop: JobRuntime, source: SpooledFile) -> None:
+async def _compare(archive: JobArchive, expected: Digest, runtime: JobRuntime, source: SpooledFile) -> None:
     try:
         compare_checksum(archive, expected)
     except ChecksumMismatch:
         if archive.file is not None and archive.file != source:
-            await workshop.discard(archive.file)
+            await runtime.discard(archive.file)
         raise
 
 

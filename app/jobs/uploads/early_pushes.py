@@ -51,13 +51,13 @@ class _EarlyPushTask:
 
 
 class EarlyPushes:
-    """Early pushes, by job. `lanes` are the shared push resources; without them nothing is pushed early.
+    """Early pushes, by job. `resources` are the shared push resources; without them nothing is pushed early.
 
-    `ledger` shows the sent bytes in the job."""
+    `tracker` shows the sent bytes in the job."""
 
-    def __init__(self, lanes: PushResources | None = None, ledger: JobTracker | None = None) -> None:
-        self._lanes = lanes
-        self._ledger = ledger
+    def __init__(self, resources: PushResources | None = None, tracker: JobTracker | None = None) -> None:
+        self._resources = resources
+        self._tracker = tracker
         self._under_way: dict[str, list[_EarlyPushTask]] = {}
         self._sent: dict[str, SentEarly] = {}  # for each job, in all
         self._runs: dict[str, Callable[[SentEarly], None]] = {}
@@ -78,10 +78,10 @@ class EarlyPushes:
             return place_at(repository_from_names(names, options, registry.destination))
 
         place = place_at(early_repository(options, registry.destination, registry.staging_of(job.submitter)))
-        if self._lanes is None or (place is None and (options.tag is not None or not can_push_early(options))):
+        if self._resources is None or (place is None and (options.tag is not None or not can_push_early(options))):
             return None
         self._sent.setdefault(job.id, SentEarly(job.progress.bytes_sent, job.progress.blobs_sent))
-        push = EarlyPush(archive.peek, self._lanes, place, find, partial(self._count, job.id))
+        push = EarlyPush(archive.peek, self._resources, place, find, partial(self._count, job.id))
         with self._observed(job, registry):
             task = asyncio.create_task(_run(push, registry, job.id))
         early = _EarlyPushTask(push, task, registry, archive.number)
@@ -136,13 +136,13 @@ class EarlyPushes:
         self._sent[job_id] = SentEarly(before.size + event.size, before.blobs + event.blobs)
         if job_id in self._runs:
             self._runs[job_id](event)
-        elif self._ledger is not None:
-            self._ledger.update_progress(job_id, lambda job: replace(job, progress=self.counted(job)))
+        elif self._tracker is not None:
+            self._tracker.update_progress(job_id, lambda job: replace(job, progress=self.counted(job)))
 
     def _observed(self, job: Job, registry: ConfiguredRegistry) -> AbstractContextManager[None]:
-        if self._ledger is None:
+        if self._tracker is None:
             return nullcontext()
-        return observe_retries(RetryReporter(self._ledger, job, registry.name))
+        return observe_retries(RetryReporter(self._tracker, job, registry.name))
 
     def _take(self, job_id: str) -> list[asyncio.Task[None]]:
         return [early.task for early in self._under_way.pop(job_id, ())]

@@ -95,9 +95,9 @@ class StreamedUpload:
 
     replay = False
 
-    def __init__(self, workshop: JobRuntime, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
+    def __init__(self, runtime: JobRuntime, job: Job, source: ArchiveSource, left: Callable[[], object]) -> None:
         self.job = job
-        self._workshop, self._source, self._left = workshop, source, left
+        self._runtime, self._source, self._left = runtime, source, left
         self._archives: list[JobArchive] = []
         self._indexes: list[TarIndex | Fault] = []
         self._images: tuple[JobImage, ...] = ()  # of a request that is refused because of some of them
@@ -123,7 +123,7 @@ class StreamedUpload:
                 known = error if isinstance(error, TarmacError) else None
                 await self.abandon(known or UploadIncomplete("the upload ended before its last byte; send it again"))
         finally:
-            self._workshop.indexes.release_all(self.job.id)
+            self._runtime.indexes.release_all(self.job.id)
             self._left()
 
     async def receive(
@@ -145,7 +145,7 @@ class StreamedUpload:
         self._archives.append(archive)
         self._indexes.append(index)
         self._coming = None
-        self._workshop.ledger.update_progress(self.job.id, lambda job: job.evolve(archives=tuple(self._archives)))
+        self._runtime.tracker.update_progress(self.job.id, lambda job: job.evolve(archives=tuple(self._archives)))
 
     @property
     def _asked(self) -> Job:
@@ -156,7 +156,7 @@ class StreamedUpload:
         self, archive: JobArchive, chunks: AsyncIterable[bytes], expected_bytes: int | None
     ) -> tuple[IngestStream, SpooledFile]:
         if expected_bytes is not None:
-            await asyncio.to_thread(self._workshop.spool.check_space, expected_bytes)
+            await asyncio.to_thread(self._runtime.spool.check_space, expected_bytes)
         await self._check()  # last: a cancellation from here on finds something to stop
         spooled_as = f"{self.job.id}-{len(self._archives)}"
         try:
@@ -175,20 +175,20 @@ class StreamedUpload:
     ) -> tuple[IngestStream, SpooledFile]:
         """Decompress the bytes as they arrive if memory allows; otherwise store them, then decompress the file."""
         memory, chunks = await begun(chunks)
-        decoders, share = self._workshop.decoders, self.job.share
+        decoders, share = self._runtime.decoders, self.job.share
         if not decoders.is_free(share, memory):
             return await self._save_later(archive, spooled_as, chunks, expected)
-        workshop, may_be_cut = self._workshop, self._asked.options.keep_going
+        runtime, may_be_cut = self._runtime, self._asked.options.keep_going
         intake = IngestStream(
-            workshop.limits, workshop.max_archive_bytes, memory or MAX_DECODER_BYTES, may_be_cut=may_be_cut
+            runtime.limits, runtime.max_archive_bytes, memory or MAX_DECODER_BYTES, may_be_cut=may_be_cut
         )
         early = self._early(spooled_as)
         self._intake = intake
         try:
             with decoders.lent(share, memory):
                 told = self._told(archive, notify_early_push(chunks, intake, early), expected)
-                told = workshop.indexes.checked(spooled_as, share, told, intake)
-                return intake, await self._workshop.save(share, spooled_as, told, intake, expected or 0)
+                told = runtime.indexes.checked(spooled_as, share, told, intake)
+                return intake, await self._runtime.save(share, spooled_as, told, intake, expected or 0)
         except TarmacError:
             self._note_digest(intake)
             raise
@@ -200,17 +200,17 @@ class StreamedUpload:
     async def _save_later(
         self, archive: JobArchive, spooled_as: str, chunks: AsyncIterable[bytes], expected: int | None
     ) -> tuple[IngestStream, SpooledFile]:
-        workshop, share = self._workshop, self.job.share
-        told, raw = self._told(archive, chunks, expected), RawIntake(workshop.max_archive_bytes)
-        sent = await workshop.save(share, f"{spooled_as}-sent", told, raw, expected or 0)
+        runtime, share = self._runtime, self.job.share
+        told, raw = self._told(archive, chunks, expected), RawIntake(runtime.max_archive_bytes)
+        sent = await runtime.save(share, f"{spooled_as}-sent", told, raw, expected or 0)
         try:
-            file = await asyncio.to_thread(workshop.spool.open, sent)
+            file = await asyncio.to_thread(runtime.spool.open, sent)
             try:
-                return await unwrap(file, spooled_as, workshop, self._asked, self._note_digest)
+                return await unwrap(file, spooled_as, runtime, self._asked, self._note_digest)
             finally:
                 file.close()
         finally:
-            await workshop.discard(sent)
+            await runtime.discard(sent)
 
     def _note_digest(self, intake: IngestStream) -> None:
         """Keep the digest of an archive that was received completely and then refused."""
@@ -236,8 +236,8 @@ class StreamedUpload:
                 raise
             raise Unavailable(f"job {self.job.id} was abandoned during its upload; send the archive again") from error
         self._submitted = True
-        await self._workshop.early.commit_wanted(job, plan)
-        await self._workshop.queue.put(job.id, job.schedule)
+        await self._runtime.early.commit_wanted(job, plan)
+        await self._runtime.queue.put(job.id, job.schedule)
         return job
 
     async def _fails(self, error: TarmacError, fingerprint: str, request: JobRequest) -> bool:
@@ -249,7 +249,7 @@ class StreamedUpload:
             key = None if error.retryable else self.job.idempotency_key
             job = await self._fail(error, request, fingerprint=fingerprint, idempotency_key=key)
         except Conflict:  # another replica has taken it over
-            job = await self._workshop.ledger.get(self.job.id)
+            job = await self._runtime.tracker.get(self.job.id)
         if job.state is not JobState.FAILED:
             _check_receiving(job)
         return job.problem == error.problem
@@ -264,15 +264,15 @@ class StreamedUpload:
 
     def _early(self, spooled_as: str) -> EarlyPush | None:
         """Start an early push, unless signatures are checked: no byte of an unsigned image may leave."""
-        spool, asked = self._workshop.spool, self._foreseen
-        if asked is None or self._workshop.signatures or not isinstance(spool, PartialReads):
+        spool, asked = self._runtime.spool, self._foreseen
+        if asked is None or self._runtime.signatures or not isinstance(spool, PartialReads):
             return None
-        registry = pick_registry(self._workshop.registries, asked.registry)
+        registry = pick_registry(self._runtime.registries, asked.registry)
         arriving = PartialArchive(len(self._archives), partial(spool.open_partial, spooled_as))
-        return self._workshop.early.start(self.job, asked.options, registry, arriving)
+        return self._runtime.early.start(self.job, asked.options, registry, arriving)
 
     async def _check(self) -> None:
-        _check_receiving(await self._workshop.ledger.get(self.job.id))
+        _check_receiving(await self._runtime.tracker.get(self.job.id))
 
     async def _told(
         self, archive: JobArchive, chunks: AsyncIterable[bytes], expected: int | None
@@ -296,12 +296,12 @@ class StreamedUpload:
                 archives=(*self._archives, archive), progress=with_received(job.progress, count, expected)
             )
 
-        self._workshop.ledger.update_progress(self.job.id, changed)
+        self._runtime.tracker.update_progress(self.job.id, changed)
 
     async def _queue(self, request: JobRequest, fingerprint: str) -> tuple[Job, PushPlan]:
-        registry = pick_registry(self._workshop.registries, request.registry)
+        registry = pick_registry(self._runtime.registries, request.registry)
         asked = replace(self.job, options=request.options, archives=tuple(self._archives))
-        opener = PushPreparer(self._workshop.spool, self._workshop.limits, self._workshop.signatures, registry.check)
+        opener = PushPreparer(self._runtime.spool, self._runtime.limits, self._runtime.signatures, registry.check)
         try:
             self._compare(request.expected())
         except TarmacError:
@@ -316,15 +316,15 @@ class StreamedUpload:
                 "notices": opened.notices,
                 **_asked(request, self.job),
                 "fingerprint": fingerprint,
-                "accepted_at": self._workshop.arrivals.next(self._workshop.clock),
+                "accepted_at": self._runtime.arrivals.next(self._runtime.clock),
             }
 
         def queued(job: Job) -> Job:
             _check_receiving(job)  # a job cancelled meanwhile may be queued by a retry, but not by its upload
             return job.transition_to(JobState.QUEUED, **known)
 
-        present = await self._workshop.ledger.transition(self.job.id, queued)
-        self._workshop.plans.keep(present, opened.planned)
+        present = await self._runtime.tracker.transition(self.job.id, queued)
+        self._runtime.plans.keep(present, opened.planned)
         return present, opened.plan
 
     def _understood(self, found: Findings) -> None:
@@ -342,7 +342,7 @@ class StreamedUpload:
 
         Files that only lack a decision are kept for a retry with other options."""
         self._submitted = True
-        await self._workshop.early.cancel(self.job.id)
+        await self._runtime.early.cancel(self.job.id)
         archives = (*self._archives, *([] if self._coming is None else [self._coming]))
         kept: tuple[JobArchive, ...] = ()
         if request is None or error.code not in DECISIONS:
@@ -356,20 +356,20 @@ class StreamedUpload:
                 archives=archives,
                 images=self._images,
                 problem=error.problem,
-                finished_at=self._workshop.clock(),
+                finished_at=self._runtime.clock(),
                 **members,
                 **({} if request is None else _asked(request, self.job)),
             )
 
         try:
-            job = await self._workshop.ledger.transition(self.job.id, failed)
+            job = await self._runtime.tracker.transition(self.job.id, failed)
             kept = job.archives
             return job
         finally:
             files = {archive.file for archive in kept}
             for archive in self._archives:
                 if archive.file is not None and archive.file not in files:
-                    await self._workshop.discard(archive.file)
+                    await self._runtime.discard(archive.file)
 
     def _unique(self, name: str) -> str:
         return unique_name(name, {archive.name for archive in self._archives})

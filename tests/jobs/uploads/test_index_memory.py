@@ -35,7 +35,7 @@ def test_small_archives_and_services_without_tokens() -> None:
 
 async def test_an_upload_without_memory_for_its_index_is_told_to_come_later(bench: Bench) -> None:
     async with bench.service() as service:
-        indexes = service._workshop.indexes
+        indexes = service._runtime.indexes
         indexes._most = SIZE
         begun = await service.begin()
         with pytest.raises(Busy):
@@ -52,7 +52,7 @@ async def test_the_memory_is_free_again_when_an_upload_is_over(bench: Bench) -> 
         begun = await service.begin()
         async with begun:
             await begun.receive("x.tar", chunks_of(MANY))
-            assert service._workshop.indexes.used > SIZE
+            assert service._runtime.indexes.used > SIZE
             with pytest.raises(UnknownFormat):
                 await begun.submit(REQUEST)
-        assert service._workshop.indexes.used == 0
+        assert service._runtime.indexes.used == 0
