@@ -68,7 +68,7 @@ test: setup system-packages ## run every test (TESTS=tests/push for some of them
 
 .PHONY: quick
 quick: setup ## run the tests of reading, planning and pushing, in less than half a minute
-	$(PYTEST) auto $(addprefix tests/,oci archive push registry_layout spool test_rules.py test_settings.py)
+	$(PYTEST) auto $(addprefix tests/,oci archive push registry/oci_layout spool test_rules.py test_language.py config)
 
 coverage: setup ## run every test and hold the library to 100 % of its branches
 	$(PYTEST) $(WORKERS) --cov --cov-report= tests

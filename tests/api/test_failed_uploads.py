@@ -14,7 +14,7 @@ from app.api.routes.push import display_path
 from app.jobs.bounds import MAX_PATH
 from app.jobs.deliveries.model import DECISIONS
 from tests.api.conftest import APP, Served, serving
-from tests.api.test_uploads import TUS, append, begin
+from tests.api.routes.test_uploads import TUS, append, begin
 from tests.support.archives import docker_save, image, sha256
 
 CUT = APP[: len(APP) // 3]

@@ -12,7 +12,7 @@ import pytest
 
 from app.__main__ import main
 from app.registry.oci_layout.registry import LayoutRegistry
-from tests.registry_layout.landing import land
+from tests.registry.oci_layout.landing import land
 from tests.support.archives import image, oci_artifact, oci_image, oci_index
 from tests.support.docker_registry import DockerRegistry
 

@@ -17,7 +17,7 @@ from app.registry.oci_layout.reachability import RetentionRule
 from app.registry.oci_layout.registry import LayoutRegistry
 from tests.crash.forked import in_a_process
 from tests.crash.killed_at import Stage, arm
-from tests.registry_layout.landing import land
+from tests.registry.oci_layout.landing import land
 from tests.support.archives import Node, image, oci_artifact, oci_image, oci_index
 
 BASE = {"base": b"shared" * 1000}

@@ -37,11 +37,11 @@ T9   JSON that readers choke on or disagree about
      documents, tests/oci/test_strict_json.py::test_more_values_than_any_document_has_are_refused_before_they_are_made
 T10  names that lead elsewhere
      the grammar of references, on every part; an embedded host is dropped
-     names, tests/push/test_naming.py
+     names, tests/push/plan/test_naming.py
 T14  server paths outside the roots, pipes, devices, races, oracles, patterns that never end
      openat2 beneath the root, regular files only, one wording, directories are read once for a pattern
      tests/hostile/test_server_paths.py::test_a_hostile_path_is_refused,
      tests/hostile/test_server_paths.py::test_loops_of_links_are_not_walked,
      tests/hostile/test_server_paths.py::test_what_is_missing_and_what_is_outside_get_the_same_words,
-     tests/jobs/test_paths.py::test_nothing_outside_is_opened
+     tests/jobs/sources/test_paths.py::test_nothing_outside_is_opened
 """

@@ -20,7 +20,7 @@ from app.jobs.runtime import JobRuntime
 from app.jobs.serialization import dump_job, load_job
 from app.push import ImageState, PushOptions
 from tests.jobs.bench import REQUEST, Bench, ended, upload
-from tests.jobs.test_queue import Work, turns
+from tests.jobs.queue.test_local import Work, turns
 from tests.support.archives import entry, image, oci_image, oci_layout
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

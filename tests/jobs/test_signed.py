@@ -8,7 +8,7 @@ from pathlib import Path
 from app.jobs import JobState, run_job_service
 from app.jobs.store.memory import MemoryJobStore
 from tests.jobs.bench import Bench, ended, upload
-from tests.push.test_signatures import EC, OTHER, policy, simple, with_signature
+from tests.push.signatures.test_policy import EC, OTHER, policy, simple, with_signature
 
 
 async def test_what_is_signed_is_pushed_and_what_is_not_is_refused(tmp_path: Path) -> None:

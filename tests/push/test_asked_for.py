@@ -263,11 +263,11 @@ def test_k_referrers_in_the_archive_belong_to_their_subject() -> None:
 
 # What is not about reading archives, and has its test where it belongs.
 ELSEWHERE = {
-    "a02": ("api/test_push.py", "test_a_raw_body_is_an_archive"),
-    "a03": ("api/test_push.py", "test_a_form_gives_a_job_that_lands_the_image"),
+    "a02": ("api/routes/test_push.py", "test_a_raw_body_is_an_archive"),
+    "a03": ("api/routes/test_push.py", "test_a_form_gives_a_job_that_lands_the_image"),
     "b13": ("jobs/test_service.py", "test_one_file_appears_while_an_archive_waits"),
-    "k97": ("push/test_referrers.py", "test_pushes_at_once_lose_no_referrer"),
-    "k98": ("push/test_referrers.py", "test_a_refused_referrer_is_told_and_the_image_has_its_tag"),
+    "k97": ("push/run/test_referrers.py", "test_pushes_at_once_lose_no_referrer"),
+    "k98": ("push/run/test_referrers.py", "test_a_refused_referrer_is_told_and_the_image_has_its_tag"),
 }
 ASKED = {"a02", "a03", "a06", *(f"b{number:02}" for number in range(8, 35)), "k95", "k96", "k97", "k98"}
 
