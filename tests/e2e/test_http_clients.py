@@ -299,6 +299,7 @@ def test_each_line_of_the_log_has_the_id_of_its_request(tmp_path: Path) -> None:
     with service(tmp_path / "data", None, None, log, **environ) as running:
         for path in ("/jobs", "/nothing", "/v2/"):
             running.curl("-H", f"X-Request-Id: of.{path.strip('/')}", path)
+        running.curl("/healthz")  # the line of the request before is written by then
         lines = [json.loads(line) for line in log.read_text().splitlines()]
     found = {line["request_id"]: (line["path"], line["status"]) for line in lines if line["event"] == "http.response"}
     assert [name for name in found if name.startswith("of.")] == ["of.jobs", "of.nothing", "of.v2"]

@@ -19,7 +19,7 @@ from tests.registry.vendors.pushing import Ground, kind_of, opened
 from tests.registry.vendors.vendor import GUEST, STRANGER, Fault, Vendor
 from tests.support.archives import entry, image, oci_image, oci_layout
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 FRAMEWORK = {"__init__", "kinds", "pushing", "vendor"}
 CLOSED = ("PUT", "upload")
 LARGE = oci_layout([entry(oci_image(image({"data": content("large", 800_000)})), ref="example.com/app:1")])
