@@ -258,7 +258,7 @@ def serve(settings: Settings) -> None:
     configure_logging(settings.log_level.value, text=is_text)
     certificate = server_certificate(settings)
     limit_tls_buffers()
-    most = raise_file_limit()
+    most = raise_file_limit(tls=certificate is not None)
     proxies = TrustedProxies.parse(settings.trusted_proxies)
     limiter = ConnectionLimiter(most + RESERVED + REFUSABLE, proxies.has, handshakes=certificate is not None)
     with listening(settings) as listener, _own(settings.data_dir, shared=is_replicated(settings)):

@@ -55,7 +55,14 @@ from app.oci import Descriptor, Digest
 from app.push import Destination, ImageState, PushOptions, make_plan
 from app.push.options import MAX_VALUES
 from app.server.connections import HANDSHAKE_SECONDS, MAX_HANDSHAKES, SHARE_OF_ONE
-from app.server.protocol import HEAD_SECONDS, MAX_CONNECTIONS, MAX_HEADS_BYTES, MAX_PIPELINED, UNREAD_SECONDS
+from app.server.protocol import (
+    HEAD_SECONDS,
+    MAX_CONNECTIONS,
+    MAX_HEADS_BYTES,
+    MAX_PIPELINED,
+    MAX_TLS_CONNECTIONS,
+    UNREAD_SECONDS,
+)
 from tests.e2e.service import Service, curl, service
 from tests.support.peers import ASKED
 
@@ -295,7 +302,8 @@ def test_limits_are_what_the_code_has() -> None:
         "requests behind another on one connection": f"{MAX_PIPELINED}",
         "TLS handshakes under way": f"{MAX_HANDSHAKES}, each {HANDSHAKE_SECONDS:.0f} seconds",
         "an answer that is not read": f"{UNREAD_SECONDS:.0f} seconds",
-        "connections": f"{MAX_CONNECTIONS:,}, or half the files that the process may open; a quarter of them of one "
+        "connections": f"{MAX_CONNECTIONS:,} ({MAX_TLS_CONNECTIONS:,} with TLS), or half the files that the process "
+        "may open; a quarter of them of one "
         "address (of IPv6 a /64), `TARMAC_TRUSTED_PROXIES` apart" * (SHARE_OF_ONE == 4),
         "uploads and readers of events at once": f"{MOST[LongRequest.UPLOADS]:,} each"
         * (MOST[LongRequest.UPLOADS] == MOST[LongRequest.WATCHERS]),

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 HEAD_SECONDS = 10.0  # from the connection, or the first byte of a further request, to the end of the head
 UNREAD_SECONDS = 60.0  # while the send buffers are full and the client reads nothing
 MAX_CONNECTIONS = 4096
+MAX_TLS_CONNECTIONS = 1024  # each needs 50 to 100 KiB
 RESERVED = 16  # further connections, for PROBES only
 PROBES = (b"/healthz", b"/readyz")
 MAX_HEAD_BYTES = 64 << 10  # in one head, also of an unfinished field
@@ -58,15 +59,18 @@ MOST_FILES = 65536  # maximum that the service requests
 _OF_AN_OFFER = frozenset({b"upgrade", b"http2-settings"})  # fields, and tokens of Connection
 
 
-def raise_file_limit() -> int:
-    """Raise the soft limit of open files, 1,024 on most systems, and return the number of connections it allows."""
+def raise_file_limit(*, tls: bool = False) -> int:
+    """Raise the soft limit of open files, 1,024 on most systems, and return the number of connections it allows.
+
+    With `tls`, the memory of the connections limits the number, too.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, MOST_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         soft = wanted
     files = MOST_FILES if soft == resource.RLIM_INFINITY else soft
-    return max(1, min(MAX_CONNECTIONS, (files - OWN_FILES - RESERVED) // FILES_EACH))
+    return max(1, min(MAX_TLS_CONNECTIONS if tls else MAX_CONNECTIONS, (files - OWN_FILES - RESERVED) // FILES_EACH))
 
 
 class _TooMuchError(Exception):
@@ -366,4 +370,12 @@ def _fault_of(error: httptools.HttpParserError) -> TarmacError:
     return MalformedRequest(f"malformed HTTP request: {error}")
 
 
-__all__ = ["HEAD_SECONDS", "MAX_CONNECTIONS", "UNREAD_SECONDS", "LimitedHttpProtocol", "Limits", "raise_file_limit"]
+__all__ = [
+    "HEAD_SECONDS",
+    "MAX_CONNECTIONS",
+    "MAX_TLS_CONNECTIONS",
+    "UNREAD_SECONDS",
+    "LimitedHttpProtocol",
+    "Limits",
+    "raise_file_limit",
+]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
+from starlette.types import Receive, Scope, Send
 
 _TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -16,6 +17,7 @@ _TYPES = {
     ".png": "image/png",
     ".svg": "image/svg+xml",
 }
+PIECE_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,21 @@ class StaticAsset:
         }
         if self.etag in request.headers.get("If-None-Match", ""):
             return Response(status_code=304, headers=headers)
-        return Response(self.content, media_type=self.media_type, headers=headers)
+        return _PiecedResponse(self.content, media_type=self.media_type, headers=headers)
+
+
+class _PiecedResponse(Response):
+    """A response whose body is written in pieces, each when the client has read those before.
+
+    The largest file has 1.4 MB; written at once, it would stay in memory for each client that does not read.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self.body), PIECE_BYTES):
+            piece = bytes(self.body[start : start + PIECE_BYTES])
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 def add_page(router: APIRouter, path: str, page: StaticAsset) -> None:
