@@ -220,12 +220,15 @@ def test_what_goes_over_a_staging_repository_is_sent_by_its_job(staged: Ground, 
 def test_what_is_sent_again_after_a_cut_counts_again(
     ground: Ground, archive: Path, way: str, cuts: tuple[int, ...]
 ) -> None:
-    """This registry does not say what it has of a request that was cut: what lay in buffers on the way is not known."""
+    """This registry rarely says what it has of a request that was cut: what lay in buffers on the way is not known.
+
+    At times it says that it has none, and then a cut request counts nothing.
+    """
     ground.proxy.cut(*cuts)
     tag = f"cut/{way.replace(' ', '-')}-{'-'.join(map(str, cuts))}:1"
     job, counts = held(ground, lambda: WAYS[way](ground, archive, tag), slack=len(cuts) * LAYER_BYTES)
     assert counts.bytes_read >= LAYERS * LAYER_BYTES + sum(cuts)
-    assert job["progress"]["bytes_sent"] > LAYERS * LAYER_BYTES + min(cuts)
+    assert job["progress"]["bytes_sent"] > LAYERS * LAYER_BYTES
 
 
 @pytest.mark.parametrize("way", ["raw", "slow form", "path"])
