@@ -15,7 +15,7 @@ from app.jobs.deliveries.service import Retried
 
 
 class JobCounts(BaseModel):
-    """How many jobs of the delivery are in each state. Deleted ones do not count."""
+    """The number of jobs of the delivery in each state, without deleted ones."""
 
     total: int
     receiving: int

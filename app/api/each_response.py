@@ -1,4 +1,4 @@
-"""The response to a request whose archives became a job each."""
+"""The response to a request with `each=true`: a delivery with one job per archive."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class EachArchive:
 
 
 async def each_response(
-    request: Request, context: ApiContext, each: EachArchive, wait: float | None, *, is_required: bool
+    request: Request, context: ApiContext, delivered: EachArchive, wait: float | None, *, is_required: bool
 ) -> Response:
     """Wait for the jobs, if asked to, and respond with the delivery and brief documents."""
     until = time.monotonic() + (wait or 0.0)
-    jobs = list(each.jobs)
-    for number, job in enumerate(each.jobs if wait is not None else ()):
+    jobs = list(delivered.jobs)
+    for number, job in enumerate(delivered.jobs if wait is not None else ()):
         left = max(until - time.monotonic(), 0.0)
         jobs[number] = await wait_while_connected(request, context, (job, left))
-    summary = await context.deliveries.get(each.delivery)
+    summary = await context.deliveries.get(delivered.delivery)
     content = {"delivery": delivery_document(summary), "jobs": list(map(job_response.brief, jobs))}
-    headers = {"Location": f"/deliveries/{each.delivery}"}
+    headers = {"Location": f"/deliveries/{delivered.delivery}"}
     problem = _problem(jobs, is_required=is_required) if wait is not None else None
     if problem is None:
         is_over = wait is not None and all(job.ended for job in jobs)

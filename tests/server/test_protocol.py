@@ -14,6 +14,7 @@ from app.server.protocol import (
     HEAD_SECONDS,
     MAX_HEAD_BYTES,
     MAX_PIPELINED,
+    MAX_TLS_CONNECTIONS,
     RESERVED,
     UNREAD_SECONDS,
     Limits,
@@ -201,6 +202,7 @@ def test_there_are_as_many_connections_as_files(
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits)
     monkeypatch.setattr(resource, "setrlimit", lambda *_: None)
     assert raise_file_limit() == most
+    assert raise_file_limit(tls=True) == min(most, MAX_TLS_CONNECTIONS)
 
 
 @pytest.mark.parametrize(("size", "complete"), [(6, True), (9, False)])

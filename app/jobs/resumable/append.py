@@ -131,8 +131,8 @@ class AppendStream:
 
     async def _pump(self, chunks: AsyncIterable[bytes], check: Callable[[int], None]) -> None:
         loop = asyncio.get_running_loop()
-        flying: asyncio.Future[None] = loop.create_future()
-        flying.set_result(None)
+        write_task: asyncio.Future[None] = loop.create_future()
+        write_task.set_result(None)
         batch: list[bytes] = []
         size = 0
         try:
@@ -142,13 +142,13 @@ class AppendStream:
                 batch.append(chunk)
                 size += len(chunk)
                 if BATCHES.is_full(len(batch), size):
-                    await flying
-                    flying = loop.run_in_executor(hashing(), self._write, batch)
+                    await write_task
+                    write_task = loop.run_in_executor(hashing(), self._write, batch)
                     batch, size = [], 0
-            await flying
+            await write_task
         except BaseException:
-            await asyncio.wait([flying])
-            if flying.cancelled() or flying.exception() is None:
+            await asyncio.wait([write_task])
+            if write_task.cancelled() or write_task.exception() is None:
                 await asyncio.wait([loop.run_in_executor(hashing(), self._write, batch)])
             raise
         await hash_in_thread(self._write, batch)
