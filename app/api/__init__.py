@@ -4,6 +4,7 @@ base_path         the path below which a client sees the service
 context           ApiContext, restricted to the caller of a request
 delivery_documents  deliveries in the OpenAPI document and in responses
 each_response     the response to a request with a job per archive
+event_stream      server-sent events
 job_events        server-sent events of a job
 job_response      a job as an HTTP response
 json_response     JSON with a final newline

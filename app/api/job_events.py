@@ -12,19 +12,15 @@ event is repeated. For a slow reader only the newest state is kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 from app.api import job_response
+from app.api.event_stream import event
 from app.api.problems import problem_document
 from app.jobs import Job, JobImage
 from app.jobs.model import shown_images
-
-KEEP_ALIVE_SECONDS = 15.0  # proxies close connections that are silent for 30 or 60
-RECONNECT_MILLISECONDS = 1_000
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class JobEvents:
@@ -53,12 +49,6 @@ def end(job: Job) -> bytes:
     return event("end", {"id": job.id, "state": job.state.value}, job.revision)
 
 
-def event(name: str, data: dict[str, Any], revision: int | None = None) -> bytes:
-    """Return the wire form of a server-sent event."""
-    number = "" if revision is None else f"id: {revision}\n"
-    return f"event: {name}\n{number}data: {json.dumps(data, separators=(',', ':'))}\n\n".encode()
-
-
 def _outline(job: Job) -> tuple[Any, ...]:
     return job.state, job.attempt, len(job.images)
 
@@ -82,4 +72,4 @@ def _state(image: JobImage) -> tuple[Any, ...]:
     return image.state, image.problem, image.digest
 
 
-__all__ = ["KEEP_ALIVE_SECONDS", "RECONNECT_MILLISECONDS", "STREAM_HEADERS", "JobEvents", "end", "event"]
+__all__ = ["JobEvents", "end"]

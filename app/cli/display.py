@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TextIO
 
@@ -61,10 +61,17 @@ def describe_archive(archive: JobArchive, images: list[JobImage]) -> str:
 
 def image_lines(image: JobImage) -> Iterator[str]:
     """Yield a line for each destination of the image with its state, and a line for its problem."""
-    for name in image.destinations or image.names or (str(image.digest or "(no name)"),):
-        yield f"{image.state.value.replace('_', ' '):<15} {name}" + (f"  {image.digest}" if image.digest else "")
-    if image.problem is not None:
-        yield f"{'':<15} {image.problem.code}: {image.problem.detail}"
+    digest = str(image.digest or "")
+    problem = None if image.problem is None else (image.problem.code, image.problem.detail)
+    return outcome_lines(image.state.value, image.destinations or image.names, digest, problem)
+
+
+def outcome_lines(state: str, names: Sequence[str], digest: str, problem: tuple[str, str] | None) -> Iterator[str]:
+    """Yield the lines of an image. `digest` is empty if it is unknown; `problem` is its code and detail."""
+    for name in names or (digest or "(no name)",):
+        yield f"{state.replace('_', ' '):<15} {name}" + (f"  {digest}" if digest else "")
+    if problem is not None:
+        yield f"{'':<15} {problem[0]}: {problem[1]}"
 
 
 def summarize(job: Job, seconds: float) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.cli.archive_loader import STANDARD_INPUT, join_files, path_of
-from app.cli.display import make_display, printable
+from app.cli.display import make_display, outcome_lines, printable
 from app.cli.options import given_options
 from app.client.resume_file import ResumeFile, resume_dir
 from app.client.server import Away, Patience, Refused, Server
@@ -76,11 +76,9 @@ def _sent(server: Server, source: Source, *, is_json: bool) -> Mapping[str, Any]
 def job_lines(job: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each image, the notices, the problem and the state of an ended job."""
     for image in job["images"]:
-        state = image["state"].replace("_", " ")
-        for name in image["destinations"] or image["names"] or [image["digest"] or "(no name)"]:
-            yield f"{state:<15} {name}" + (f"  {image['digest']}" if image["digest"] else "")
-        if image["problem"]:
-            yield f"{'':<15} {image['problem']['code']}: {image['problem']['detail']}"
+        problem = image["problem"] and (image["problem"]["code"], image["problem"]["detail"])
+        names = image["destinations"] or image["names"]
+        yield from outcome_lines(image["state"], names, image["digest"] or "", problem)
     yield from (f"note: {notice}" for notice in job["notices"])
     if job["problem"]:
         yield f"{job['problem']['code']}: {job['problem']['detail']}"

@@ -9,8 +9,8 @@ Events have no id: changes while a client is disconnected are not repeated; it r
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -18,7 +18,7 @@ from starlette.responses import StreamingResponse
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
-from app.api.job_events import KEEP_ALIVE_SECONDS, RECONNECT_MILLISECONDS, STREAM_HEADERS, event
+from app.api.event_stream import RECONNECT, STREAM_HEADERS, event, follow
 from app.api.requests.query import takes
 from app.api.schemas import problems
 from app.jobs import Job
@@ -55,23 +55,11 @@ async def stream_events(context: Context) -> Response:
 async def all_events(context: ApiContext) -> AsyncGenerator[bytes, None]:
     """Yield the events until the service stops or the token lapses. A comment keeps a silent stream open."""
     changes = _Changes()
-    ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
     with context.service.follow() as feed:
-        yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode() + event("reset", {})
-        coming = asyncio.ensure_future(feed.next())
-        try:
-            while not any(reason.done() for reason in ends):
-                await asyncio.wait({coming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    yield b": still here\n\n"
-                    continue
-                yield changes.of(coming.result())
-                await asyncio.wait(ends, timeout=PAUSE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                coming = asyncio.ensure_future(feed.next())
-        finally:
-            for task in (coming, *ends):
-                task.cancel()
-            await asyncio.wait((coming, *ends))
+        yield RECONNECT + event("reset", {})
+        async with aclosing(follow(context, feed.next, PAUSE_SECONDS)) as items:
+            async for item in items:
+                yield item if isinstance(item, bytes) else changes.of(item)
 
 
 class _Changes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -13,7 +14,8 @@ from starlette.responses import StreamingResponse
 
 from app.api import job_response
 from app.api.context import ApiContext, Context
-from app.api.job_events import KEEP_ALIVE_SECONDS, RECONNECT_MILLISECONDS, STREAM_HEADERS, JobEvents, end
+from app.api.event_stream import RECONNECT, STREAM_HEADERS, cancel_all, follow
+from app.api.job_events import JobEvents, end
 from app.api.json_response import tagged_answer
 from app.api.openapi.push import retry_body, retry_parameters
 from app.api.requests.body import json_members, stream_body
@@ -191,26 +193,18 @@ async def job_events(context: ApiContext, job_id: str, after: int | None) -> Asy
 
     If the service stops or the token lapses, the stream ends without `end`, so the client reconnects.
     """
-    yield f"retry: {RECONNECT_MILLISECONDS}\n\n".encode()
+    yield RECONNECT
     told = JobEvents(after)
-    async with aclosing(context.service.subscribe(job_id)) as states:
-        ends = (asyncio.ensure_future(context.stopping.wait()), asyncio.ensure_future(context.lapse()))
-        coming = asyncio.ensure_future(_next(states))
-        try:
-            while not any(reason.done() for reason in ends):
-                await asyncio.wait({coming, *ends}, timeout=KEEP_ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if not coming.done():
-                    yield b": still here\n\n"
-                    continue
-                job = coming.result()
-                if job is None:
-                    yield end(await context.service.get(job_id))
-                    return
-                if sent := told.of(job):
-                    yield sent
-                coming = asyncio.ensure_future(_next(states))
-        finally:
-            await _give_up(coming, *ends)
+    async with (
+        aclosing(context.service.subscribe(job_id)) as states,
+        aclosing(follow(context, partial(_next, states))) as items,
+    ):
+        async for item in items:
+            if item is None:
+                yield end(await context.service.get(job_id))
+                return
+            if text := item if isinstance(item, bytes) else told.of(item):
+                yield text
 
 
 async def _next(states: AsyncIterator[Job]) -> Job | None:
@@ -234,15 +228,9 @@ async def wait_while_connected(
             raise Unauthorized(f"the token was revoked or changed while job {present.id} was waited for")
         return waiting.result() if waiting.done() else present
     finally:
-        await _give_up(waiting, *others)
+        await cancel_all(waiting, *others)
 
 
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-async def _give_up(*tasks: asyncio.Future[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)

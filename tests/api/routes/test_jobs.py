@@ -12,8 +12,8 @@ import pytest
 from fastapi import Request
 from starlette.types import Message
 
+from app.api import event_stream
 from app.api.context import ApiContext
-from app.api.routes import jobs
 from app.api.routes.jobs import job_events, wait_while_connected
 from app.jobs import Job
 from tests.api.conftest import APP, Served
@@ -161,7 +161,7 @@ def context_of(served: Served) -> ApiContext:
 
 
 async def test_a_watcher_of_a_quiet_job_gets_comments(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "KEEP_ALIVE_SECONDS", 0.001)
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.001)
     task, go_on, job = await receiving(served)
     async with aclosing(job_events(context_of(served), job["id"], None)) as events:
         async for event in events:
