@@ -111,9 +111,12 @@ def _add_send(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
     if not 0 < value <= MAX_WAIT_SECONDS:
-        raise ValueError(text)
+        raise argparse.ArgumentTypeError(f"{text!r:.50} is not a number of seconds up to {MAX_WAIT_SECONDS:,.0f}")
     return value
 
 

@@ -19,7 +19,7 @@ from app.client.resume_file import ResumeFile, resume_dir
 from app.client.server import Away, Patience, Refused, Server
 from app.client.upload import Source, send
 from app.errors import InvalidRequest, PathNotFound
-from app.spool import OpenFile
+from app.spool import OpenFile, SpooledFile
 from app.spool.disk import DiskSpool, stat_server_file
 
 SERVER, TOKEN, TOKEN_FILE = VARIABLES = "TARMAC_SERVER", "TARMAC_TOKEN", "TARMAC_TOKEN_FILE"
@@ -35,9 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         patience = Patience(arguments.give_up_after, report=lambda text: print(printable(text), file=sys.stderr))
         server = stack.enter_context(Server(_address(arguments), _token(arguments), arguments.ca_file, patience))
-        for name, file in _sources(arguments.files, stack):
+        for archive, file in _sources(arguments.files, stack):
+            name = Path(os.path.abspath(archive.path)).name
             try:
-                job = _sent(server, Source(name, file, options), is_json=arguments.json)
+                resume = ResumeFile(resume_dir(), (server.url, _identity(archive), *options))
+                job = _sent(server, Source(name, file, options), resume, is_json=arguments.json)
             except (Refused, Away) as error:
                 print(printable(f"{name}: {error}"), file=sys.stderr)
                 is_usage = isinstance(error, Refused) and error.problem.get("code") in USAGE_CODES
@@ -50,16 +52,15 @@ def run(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _sent(server: Server, source: Source, *, is_json: bool) -> Mapping[str, Any]:
+def _sent(server: Server, source: Source, resume: ResumeFile, *, is_json: bool) -> Mapping[str, Any]:
     """Return the document of the ended job."""
     stream = sys.stderr if is_json else sys.stdout
-    identity = (server.url, source.name, source.file.size, *source.options)
     with make_display(sys.stderr) as display:
         try:
             url = send(
                 server,
                 source,
-                ResumeFile(resume_dir(), identity),
+                resume,
                 lambda offset: display.received(source.name, offset, source.file.size),
                 lambda url: print(printable(f"{source.name}: {url}"), file=stream, flush=True),
             )
@@ -112,19 +113,26 @@ def _address(arguments: argparse.Namespace) -> str:
 
 def _token(arguments: argparse.Namespace) -> str | None:
     """Return the token of --token-file, TARMAC_TOKEN or TARMAC_TOKEN_FILE. An argument would be visible to others."""
-    file = arguments.token_file or os.environ.get(TOKEN_FILE)
-    if file is None or (arguments.token_file is None and TOKEN in os.environ):
-        return os.environ.get(TOKEN)
-    try:
-        token = Path(file).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the token file {file} cannot be read: {error}") from None
-    if not token.isascii() or not token.isprintable():
-        raise InvalidRequest(f"the token file {file} must contain one token")
+    file = arguments.token_file or (None if TOKEN in os.environ else os.environ.get(TOKEN_FILE))
+    token = os.environ.get(TOKEN) if file is None else _read_token(file)
+    if token is not None and not (token.isascii() and token.isprintable()):
+        raise InvalidRequest(f"the token in {file or TOKEN} has characters that no token has; it must be one line")
     return token
 
 
-def _sources(files: Sequence[str], stack: ExitStack) -> Iterator[tuple[str, OpenFile]]:
+def _read_token(file: str | Path) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidRequest(f"the token file {file} cannot be read: {error}") from None
+
+
+def _identity(archive: SpooledFile) -> tuple[object, ...]:
+    """Return what another file, or the same one after a change, does not have."""
+    return (os.path.abspath(archive.path), archive.identity, *map(_identity, archive.parts))
+
+
+def _sources(files: Sequence[str], stack: ExitStack) -> Iterator[tuple[SpooledFile, OpenFile]]:
     """Yield the archives as they are sent: a directory as a tar, the parts of a split archive as one."""
     spool = DiskSpool(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tarmac-"))))
     for item in join_files(files, spool):
@@ -134,4 +142,4 @@ def _sources(files: Sequence[str], stack: ExitStack) -> Iterator[tuple[str, Open
         except OSError as error:
             raise PathNotFound(f"{path_of(item)} cannot be read: {error.strerror}") from None
         stack.callback(file.close)
-        yield Path(os.path.abspath(archive.path)).name, file
+        yield archive, file

@@ -15,11 +15,13 @@ import httpx
 
 from app import __version__
 from app.errors import InvalidRequest
+from app.net.exchange_errors import tls_cause
 from app.net.transport import NoCookies
 
 RETRIED = frozenset({408, 409, 423, 425, 429, 500, 502, 503, 504, 507})  # 409, 423: with the new offset
 FIRST_WAIT_SECONDS = 0.5  # between two attempts; doubled with each
 LONGEST_WAIT_SECONDS = 30.0
+_NO_ADDRESS = "--server {!r:.200} is not the address of a service; use http://HOST:PORT or https://HOST"
 POLL_SECONDS = 30  # that one request waits for the end of a job
 TIMEOUT_SECONDS = 60.0  # without a byte of a response, apart from the wait for a job
 
@@ -111,6 +113,24 @@ class Server:
             raise Unready(response)
         raise Refused(_document(response), response.status_code)
 
+    def field(self, response: httpx.Response, name: str) -> str:
+        """Return a header field that each response of the service has. Raises Refused if this is another server's."""
+        value: str | None = response.headers.get(name)
+        if value is None:
+            raise self._foreign(response)
+        return value
+
+    def offset(self, response: httpx.Response) -> int:
+        """Return the offset of an upload. Raises Refused if this is another server's response."""
+        text = self.field(response, "upload-offset")
+        if not (text.isascii() and text.isdigit()):
+            raise self._foreign(response)
+        return int(text)
+
+    def _foreign(self, response: httpx.Response) -> Refused:
+        detail = f"{self.url} does not answer as a Tarmac service does; check the address and the proxy before it"
+        return Refused({"code": "unexpected_response", "detail": detail}, response.status_code)
+
     def request(self, method: str, url: str, headers: Mapping[str, str]) -> httpx.Response:
         """Send a request without a body, and retry it while the service is away. Raises Refused and Away."""
         outage = Outage(self.patience)
@@ -123,7 +143,10 @@ class Server:
     def wait_for_job(self, url: str) -> Mapping[str, Any]:
         """Return the document of the job when it has ended. Raises Refused and Away."""
         while True:
-            job: Mapping[str, Any] = self.request("GET", f"{url}?wait={POLL_SECONDS}", {}).json()
+            response = self.request("GET", f"{url}?wait={POLL_SECONDS}", {})
+            job = _document(response)
+            if "state" not in job:
+                raise self._foreign(response)
             if job["state"] in {"succeeded", "failed", "cancelled"}:
                 return job
 
@@ -139,9 +162,16 @@ class Unready(Exception):
 
 
 def reason_of(error: Exception, url: str) -> tuple[str, float]:
-    """Return why an attempt failed, and the seconds that the service asks to wait."""
+    """Return why an attempt failed, and the seconds that the service asks to wait.
+
+    Raises Away at once if no TLS connection is possible.
+    """
     if isinstance(error, Unready):
         return f"{url} is not ready ({error})", error.retry_after
+    cause = tls_cause(error)
+    if isinstance(error, httpx.ConnectError) and cause is not None:
+        reason = getattr(cause, "verify_message", None) or cause.reason or cause
+        raise Away(f"{url}: no TLS connection ({reason}); trust its authority with --ca-file, or use http://")
     return f"{url} cannot be reached ({error or type(error).__name__})", 0.0
 
 
@@ -154,11 +184,15 @@ def _document(response: httpx.Response) -> Mapping[str, Any]:
 
 
 def _base_of(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
-        raise InvalidRequest(
-            f"--server {url!r:.200} is not the address of a service; use http://HOST:PORT or https://HOST"
-        )
+    try:
+        parts = urlsplit(url)
+        is_address = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        raise InvalidRequest(_NO_ADDRESS.format(url)) from None
+    if not is_address or parts.query or parts.fragment:
+        raise InvalidRequest(_NO_ADDRESS.format(url))
+    if parts.username is not None:
+        raise InvalidRequest("--server must not contain credentials; use --token-file")
     return f"{url.rstrip('/')}/"
 
 

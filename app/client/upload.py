@@ -16,6 +16,7 @@ from app.spool import OpenFile
 CHUNK_BYTES = 1 << 20
 TUS = {"Tus-Resumable": "1.0.0"}
 _GONE = frozenset({404, 410})
+_LACKS_RIGHT = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,17 @@ def send(
     upload, offset = _resumed(server, resume) or (_created(server, source), 0)
     resume.save(upload.url)
     begun(upload.job)
+    try:
+        _send_rest(server, upload, source, offset, show)
+    except Refused as error:
+        if error.status not in _LACKS_RIGHT:  # the archive is bad, or the upload is gone: another run begins again
+            resume.delete()
+        raise
+    resume.delete()
+    return upload.job
+
+
+def _send_rest(server: Server, upload: Upload, source: Source, offset: int, show: Callable[[int], None]) -> None:
     outage = Outage(server.patience)
     is_sent = offset == source.file.size > 0
     while not is_sent:
@@ -53,19 +65,17 @@ def send(
             is_sent = True
         except (httpx.TransportError, Unready) as error:
             outage.wait(*reason_of(error, server.url))
-            found = int(server.request("HEAD", upload.url, TUS).headers["upload-offset"])
+            found = server.offset(server.request("HEAD", upload.url, TUS))
             if found > offset:
                 outage.end()
             offset, is_sent = found, found == source.file.size
-    resume.delete()
-    return upload.job
 
 
 def _created(server: Server, source: Source) -> Upload:
     name = base64.b64encode(source.name.encode()).decode()
     headers = TUS | {"Upload-Length": str(source.file.size), "Upload-Metadata": f"filename {name}"}
     response = server.request("POST", f"{server.url}uploads?{urlencode(source.options)}", headers)
-    return _upload_of(server, response, server.address(response.headers["location"]))
+    return _upload_of(server, response, server.address(server.field(response, "location")))
 
 
 def _resumed(server: Server, resume: ResumeFile) -> tuple[Upload, int] | None:
@@ -80,11 +90,11 @@ def _resumed(server: Server, resume: ResumeFile) -> tuple[Upload, int] | None:
             raise
         resume.delete()
         return None
-    return _upload_of(server, response, url), int(response.headers["upload-offset"])
+    return _upload_of(server, response, url), server.offset(response)
 
 
 def _upload_of(server: Server, response: httpx.Response, url: str) -> Upload:
-    return Upload(url, server.address(response.headers["tarmac-job"]))
+    return Upload(url, server.address(server.field(response, "tarmac-job")))
 
 
 def _append(server: Server, url: str, file: OpenFile, offset: int, show: Callable[[int], None]) -> None:

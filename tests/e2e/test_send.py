@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import tarfile
+import threading
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
@@ -47,7 +49,8 @@ def send(running: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str], m
 
     def run(*arguments: str, **files: bytes) -> tuple[int, str, str]:
         for name, content in files.items():
-            Path(f"{name}.tar").write_bytes(content)
+            if not (file := Path(f"{name}.tar")).exists() or file.read_bytes() != content:
+                file.write_bytes(content)
         status = main(["send", *arguments, *(f"{name}.tar" for name in files)])
         out, err = capsys.readouterr()
         return status, out, err
@@ -104,6 +107,45 @@ def test_a_second_run_sends_only_the_rest(send: Send, line: CountingProxy) -> No
     assert not list(Path("cache").rglob("uploads/*"))
 
 
+def test_a_changed_file_is_sent_from_its_beginning(send: Send, line: CountingProxy) -> None:
+    """Its size is the same, as after a second try to write the disk."""
+    line.cut(*[CUT] * 3)
+    arguments = ("--server", line.url, "--tag", "changed/app:1")
+    assert send(*arguments, "--give-up-after", "0.000001", large=LARGE)[0] == 1
+    line.stop_cutting()
+    other = LARGE.replace(b"app" * 1_000, b"ppa" * 1_000)
+    assert len(other) == len(LARGE)
+    out = send(*arguments, "--json", large=other)[1]
+    assert json.loads(out)[0]["archives"][0]["digest"] == f"sha256:{hashlib.sha256(other).hexdigest()}"
+
+
+def test_a_bad_archive_is_forgotten(send: Send) -> None:
+    assert send(bad=SMALL[:1024])[0] == 1
+    assert not list(Path("cache").rglob("uploads/*"))
+    assert send(bad=SMALL)[0] == 0
+
+
+def test_another_server_is_not_taken_for_a_service(send: Send) -> None:
+    class Login(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.send_response_only(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+    with HTTPServer(("127.0.0.1", 0), Login) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        status, _, err = send("--server", f"http://127.0.0.1:{server.server_port}", small=SMALL)
+        server.shutdown()
+    assert status == 1
+    assert "unexpected_response" in err
+
+
+def test_a_service_without_tls_is_not_waited_for(running: Service, send: Send) -> None:
+    status, _, err = send("--server", running.url.replace("http:", "https:"), small=SMALL)
+    assert status == 1
+    assert "--ca-file" in err
+
+
 def test_a_directory_is_sent_as_its_tar(running: Service, send: Send) -> None:
     Path("app.tar").write_bytes(docker_save([tagged(image({"a": b"3"}), "example.com/team/folder:1")]))
     with tarfile.open("app.tar") as tar:
@@ -120,6 +162,10 @@ def test_a_directory_is_sent_as_its_tar(running: Service, send: Send) -> None:
         (["--registry", "other", "x.tar"], {}, 2, "unknown_registry"),
         (["x.tar"], {"TARMAC_SERVER": ""}, 2, "TARMAC_SERVER"),
         (["x.tar"], {"TARMAC_SERVER": "ftp://host"}, 2, "ftp://host"),
+        (["x.tar"], {"TARMAC_SERVER": "http://[host"}, 2, "http://[host"),
+        (["x.tar"], {"TARMAC_SERVER": "http://host:99999"}, 2, "99999"),
+        (["x.tar"], {"TARMAC_SERVER": "http://ci:secret@host"}, 2, "--token-file"),
+        (["x.tar"], {"TARMAC_TOKEN": "a\nb"}, 2, "TARMAC_TOKEN"),
         (["--token-file", "missing", "x.tar"], {}, 2, "missing"),
         (["--tag", "a:1", "x.tar", "y.tar"], {}, 2, "--tag"),
         (["-"], {}, 2, "standard input"),
